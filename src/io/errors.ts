@@ -1,0 +1,7 @@
+/**
+ * An error of the user's input, not of the program: its message is one line that says what is wrong, where, and what
+ * to do. The command prints the line alone and exits with code 2; the page shows it as it is.
+ */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+}
