@@ -163,11 +163,16 @@ function checkedEntry(key: string, value: unknown, name: string): CheckedEntry {
 function duplicateKey(json: string): string | undefined {
   const keys = new Set<string>();
   let depth = 0;
-  // A string with the colon that makes it a key, a string, or a bracket.
-  for (const [token, string, colon] of json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g)) {
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (colon && depth === 1) {
+  let string = '';
+  for (let i = 0; i < json.length; i++) {
+    const character = json[i];
+    if (character === '"') {
+      const start = i++;
+      while (json[i] !== '"') i += json[i] === '\\' ? 2 : 1;
+      string = json.slice(start, i + 1);
+    } else if (character === '{' || character === '[') depth++;
+    else if (character === '}' || character === ']') depth--;
+    else if (character === ':' && depth === 1) {
       const key = JSON.parse(string) as string;
       if (keys.has(key)) return key;
       keys.add(key);
