@@ -7,15 +7,16 @@ const wgslAsText = {
     id.endsWith('.wgsl') ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined,
 };
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   plugins: [wgslAsText],
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/long/**'],
+    // `npm run test:long` runs the tests of test/long, which take minutes each; `npm test` all others.
+    include: [mode === 'long' ? 'test/long/**/*.test.ts' : 'test/**/*.test.ts'],
+    exclude: mode === 'long' ? [] : ['test/long/**'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One process with a device at a time: the CPU drivers use every core by themselves.
     fileParallelism: false,
     pool: 'forks',
   },
-});
+}));

@@ -32,7 +32,7 @@ const embedded: Candidate = { name: 'SwiftShader', kind: 'embedded' };
  * @throws UserError where the adapter asked for is not there or does not work, or where none does.
  */
 export async function openAdapter(options: OpenAdapterOptions = {}): Promise<OpenedAdapter> {
-  const wanted = (options.adapter ?? process.env.WGRAD_ADAPTER ?? '').trim();
+  const wanted = (options.adapter || process.env.WGRAD_ADAPTER || '').trim();
   const passedOver: string[] = [];
   const noLoader = prepareVulkan();
   if (noLoader) passedOver.push(`Vulkan: there is no libvulkan.so.1, and the embedded one failed: ${noLoader}`);

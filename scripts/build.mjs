@@ -1,0 +1,61 @@
+// Builds dist/: `node scripts/build.mjs` the bundles, `node scripts/build.mjs types` the declarations beside them.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+process.chdir(root);
+
+if (process.argv[2] === 'types') buildTypes();
+else await buildBundles();
+
+async function buildBundles() {
+  const shared = {
+    bundle: true,
+    format: 'esm',
+    loader: { '.wgsl': 'text' },
+    outdir: 'dist',
+    outExtension: { '.js': '.mjs' },
+    sourcemap: 'linked',
+    logLevel: 'warning',
+  };
+  for (const file of ['cli.mjs', 'index.mjs', 'index.web.mjs', 'chunks']) {
+    rmSync(join('dist', file), { recursive: true, force: true });
+  }
+  // The command and the library share their code, so that a user's own recipe, which imports the library, meets the
+  // same classes as the command that runs it.
+  const node = present({ cli: 'src/cli/main.ts', index: 'src/index.ts' });
+  await build({
+    ...shared,
+    entryPoints: node,
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+  });
+  if (node.cli) {
+    const text = readFileSync('dist/cli.mjs', 'utf8');
+    if (!text.startsWith('#!')) writeFileSync('dist/cli.mjs', `#!/usr/bin/env node\n${text}`);
+    chmodSync('dist/cli.mjs', 0o755);
+  }
+  const web = present({ 'index.web': 'src/index.ts' });
+  await build({ ...shared, entryPoints: web, platform: 'browser', target: 'es2022' });
+}
+
+/** The entry points whose source is there. */
+function present(entryPoints) {
+  return Object.fromEntries(Object.entries(entryPoints).filter(([, source]) => existsSync(source)));
+}
+
+function buildTypes() {
+  rmSync('dist/types', { recursive: true, force: true });
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.types.json'], { stdio: 'inherit' });
+  // The declarations name WebGPU's types, which a user's own configuration need not know of.
+  const index = 'dist/types/index.d.ts';
+  writeFileSync(index, `/// <reference types="@webgpu/types" />\n${readFileSync(index, 'utf8')}`);
+}
