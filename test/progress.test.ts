@@ -34,8 +34,8 @@ describe('formats', () => {
   });
 
   it('rates', () => {
-    const rates = [3.142, 31.44, 314.2, Number.NaN];
-    expect(rates.map(formatRate)).toEqual(['3.14 img/s', '31.4 img/s', '314 img/s', '– img/s']);
+    const rates = [2.345, 31.44, 314.2, Number.NaN];
+    expect(rates.map(formatRate)).toEqual(['2.35 img/s', '31.4 img/s', '314 img/s', '– img/s']);
   });
 
   it('bars of a constant width', () => {
