@@ -97,7 +97,7 @@ describe('the report', () => {
     expect(text(html)).toMatch(/monitor robust 3 → 2 192 201/);
     expect(text(html)).toMatch(/schedule 2 → 1 376 377/);
     expect(text(html)).toMatch(/paper-relative 120 3 other never –/);
-    expect(text(html)).toMatch(/It fired once, dropping the last stage/);
+    expect(text(html)).toMatch(/It fired once and dropped the last stage/);
     expect(text(html)).not.toMatch(/did not fire|No monitor fired/);
     expect(text(html)).toMatch(/One drop was scheduled beforehand/);
   });

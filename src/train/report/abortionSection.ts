@@ -15,7 +15,9 @@ export function abortionSection({ abortion, log }: RunReport): string {
   if (options.mode === 'off') parts.push('<p>The run obeyed no monitor.</p>');
   else parts.push(`<p>The run obeyed <strong>${name}</strong>: ${describe(options)}.</p>`);
   if (obeyed.length > 0) {
-    parts.push(`<p>It fired ${obeyed.length === 1 ? 'once' : `${obeyed.length} times`}, dropping the last stage.</p>`);
+    parts.push(
+      `<p>It fired ${obeyed.length === 1 ? 'once and' : `${obeyed.length} times and each time`} dropped the last stage.</p>`,
+    );
   } else if (shadowsFired || floorFirings > 0) {
     if (options.mode !== 'off' && floorFirings === 0)
       parts.push(`<p><strong>It did not fire</strong> and dropped no stage.</p>`);
