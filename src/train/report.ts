@@ -121,7 +121,7 @@ function header(run: RunReport, periods: Period[]): string {
   }
   if (first && last) {
     const by = (kind: Drop['kind']) => run.abortion.drops.filter(drop => drop.kind === kind).length;
-    const dropped = `${by('obeyed')} dropped by monitor, ${by('scheduled')} by schedule`;
+    const dropped = `drops: ${by('obeyed')} monitor, ${by('scheduled')} schedule`;
     tiles.push(['Active stages at the end', `${last.active} of ${first.active}`, dropped]);
     const before =
       last.active < first.active ? `${formatMilliseconds(first.ms)} with ${first.active} stages` : 'median';
