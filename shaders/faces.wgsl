@@ -65,6 +65,7 @@ struct Sample { colour: vec3f, label: u32 }
 struct Surface { albedo: vec3f, gloss: f32, occlusion: f32, label: u32, glint: f32 }
 
 var<private> f: Face;
+var<private> shape: Shape;
 var<private> footprint: f32;  // the distance of two samples, in head units: the width over which edges are softened
 
 fn hash(x: i32, y: i32, seed: u32) -> f32 {
@@ -111,18 +112,23 @@ fn backdrop(s: vec2f) -> vec3f {
       let radius = 0.12 + 0.3 * hash(i, 3, k);
       let tint = mix(f.backdropFar.rgb, vec3f(0.9, 0.8, 0.6), hash(i, 4, k));
       let blob = 1.0 - smoothstep(radius * 0.75, radius * 1.1, length(s - centre));
-      colour += f.backdropFar.w * (hash(i, 5, k) - 0.35) * blob * tint;
+      colour += f.backdropFar.w * hash(i, 5, k) * blob * tint;
     }
   }
   return max(colour, vec3f(0.004)) * (1.0 - 0.16 * dot(s, s));
 }
 
-/// Neck, chest and clothes: a profile that widens from the neck into the shoulders, around the neck's own axis.
-fn body(w: vec2f, behind: Sample) -> Sample {
+/// Half the width of neck and shoulders at this height: a profile that widens from the neck; 0 above the neck.
+fn bodyHalf(w: vec2f) -> f32 {
+  let drop = max(-0.94 + f.neckY - w.y, 0.0);
+  return select(f.neckWidth + 2.4 * drop * drop / (drop + 0.12), 0.0, w.y > -0.3);
+}
+
+/// Neck, chest and clothes, around the neck's own axis.
+fn bodyColour(w: vec2f) -> Sample {
   let x = w.x - f.neckX;
-  let drop = max(-0.98 + f.neckY - w.y, 0.0);
-  let half = f.neckWidth + 2.4 * drop * drop / (drop + 0.12);
-  if (abs(x) > half || w.y > -0.3) { return behind; }
+  let half = bodyHalf(w);
+  let drop = max(-0.94 + f.neckY - w.y, 0.0);
   let u = x / half;
   let onNeck = 1.0 - smoothstep(0.02, 0.22, drop);
   let n = normalize(mix(vec3f(x * 0.5, 0.55, 0.8), vec3f(u, -0.12, sqrt(max(1.0 - u * u, 0.02))), onNeck));
@@ -140,7 +146,7 @@ fn body(w: vec2f, behind: Sample) -> Sample {
   } else {
     // Collar bones, the sinews of the neck, and the shadow that the collar's edge throws.
     surface.occlusion *= 1.0 - 0.35 * bump(below, 0.03);
-    surface.occlusion *= 1.0 - 0.2 * bump(abs(abs(x) - 0.1 - 0.25 * (w.y + 1.2)) , 0.03) * smoothstep(-0.8, -1.05, w.y);
+    surface.occlusion *= 1.0 - 0.2 * bump(abs(x) - 0.1 - 0.25 * (w.y + 1.2), 0.03) * smoothstep(-0.8, -1.05, w.y);
   }
   if (f.necklace > 0.0) {
     let chain = w.y - f.neckY - (-1.16 + 1.25 * x * x);
@@ -153,14 +159,16 @@ fn body(w: vec2f, behind: Sample) -> Sample {
     }
   }
   // What the head keeps from the light: its distance along the way to the light.
-  let z = mix(-0.05, 0.12, 1.0 - onNeck);
+  let z = mix(0.02, 0.12, 1.0 - onNeck);
   let p = toHead(w, z);
-  let shade = smoothstep(-0.02, 0.42, head(p + f.headLight.xyz * 0.14));
-  let near = smoothstep(-0.05, 0.3, head(p));
-  surface.occlusion *= 0.35 + 0.65 * near;
-  return Sample(finish(surface, n, f.light.xyz, vec3f(0.0, 1.0, 0.0), vec3f(0.0, 0.0, 1.0), 0.25 + 0.75 * shade), surface.label);
+  var open = vec2f(0.0);
+  for (var i = 0; i < 2; i++) { open[i] = head(p + f.headLight.xyz * select(0.25, 0.0, i == 0)); }
+  let shade = smoothstep(-0.05, 0.22, open.y);
+  surface.occlusion *= 0.3 + 0.7 * smoothstep(0.0, 0.4, open.x);
+  return Sample(finish(surface, n, f.light.xyz, vec3f(0.0, 1.0, 0.0), vec3f(0.0, 0.0, 1.0), 0.15 + 0.85 * shade), surface.label);
 }
 
+/// A surface's light with its highlight (Blinn) and its glints.
 fn finish(s: Surface, n: vec3f, toLight: vec3f, up: vec3f, toward: vec3f, visible: f32) -> vec3f {
   let halfway = normalize(toLight + toward);
   let shine = s.gloss * f.light.w * visible * s.occlusion * pow(max(dot(n, halfway), 0.0), 22.0);
@@ -174,33 +182,38 @@ fn trace(s: vec2f) -> Sample {
   let w = (s - vec2f(f.right.w, f.up.w)) / f.toward.w;
   let o = toHead(w, 0.0);
   let v = f.toward.xyz;
-  var result = Sample(backdrop(s), BACKGROUND);
-
+  var result: Sample;
   let hair = hairHit(o, v, w.y);
-  if (hair.behind > FAR) { result = Sample(hairColour(o + v * hair.behind, true), HAIR); }
-  result = body(w, result);
-
   let face = headHit(o, v);
-  var nearest = FAR;
-  if (face > FAR) { nearest = face; }
   let ear = earHit(o, v);
-  if (ear.t > nearest) { nearest = ear.t; }
   let hat = hatHit(o, v);
-  let lock = hair.front > nearest && hair.front > hat.t;
-  if (hat.t > nearest && !lock) { result = Sample(hatColour(o, v, hat), HAT); }
-  else if (lock) { result = Sample(hairColour(o + v * hair.front, false), HAIR); nearest = hair.front; }
-  else if (ear.t > FAR && ear.t == nearest) { result = Sample(earColour(o + v * ear.t, ear.n), LEFT_EAR + select(1u, 0u, ear.side < 0.0)); }
-  else if (face > FAR) { result = faceColour(o + v * face); }
-
+  var nearest = max(face, ear.t);
+  let before = hair.front > nearest && hair.front > hat.t;
+  let body = bodyHalf(w) > abs(w.x - f.neckX);
+  let behind = max(nearest, hat.t) == FAR && !body && hair.behind > FAR;
+  if (before || behind) {
+    result = Sample(hairColour(o + v * select(hair.behind, hair.front, before), behind), HAIR);
+    nearest = max(nearest, hair.front);
+  } else if (hat.t > nearest) {
+    result = Sample(hatColour(o, v, hat), HAT);
+  } else if (ear.t > face) {
+    result = Sample(earColour(o + v * ear.t, ear.n), LEFT_EAR + select(1u, 0u, ear.side < 0.0));
+  } else if (face > FAR) {
+    result = faceColour(o + v * face);
+  } else if (body) {
+    result = bodyColour(w);
+  } else {
+    result = Sample(backdrop(s), BACKGROUND);
+  }
   if (f.earring > 0.0) { result = earrings(o, v, nearest, result); }
   if (f.glasses > 0.0) { result = spectacles(o, v, nearest, result); }
   return result;
 }
 
-/// Scene light to display: a soft shoulder, then the sRGB curve.
+/// Scene light to display: an exposure with a soft shoulder, then the sRGB curve.
 fn tone(c: vec3f) -> vec3f {
   let x = max(c, vec3f(0.0));
-  let y = clamp(x * (1.0 + x * 0.16) / (1.0 + x * 0.42) , vec3f(0.0), vec3f(1.0));
+  let y = 1.0 - exp(-1.35 * x);
   return select(1.055 * pow(y, vec3f(1.0 / 2.4)) - 0.055, 12.92 * y, y < vec3f(0.0031308));
 }
 
@@ -208,6 +221,7 @@ fn tone(c: vec3f) -> vec3f {
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= grid.width || id.y >= grid.height) { return; }
   f = faces[id.z];
+  shape = headShape();
   let size = vec2f(f32(grid.width), f32(grid.height));
   let count = grid.samples;
   footprint = 2.0 / (size.y * f32(count) * f.toward.w);

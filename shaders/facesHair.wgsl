@@ -4,19 +4,20 @@
 
 struct HairHit { front: f32, behind: f32 }
 
-const HAIR_CENTRE = vec3f(0.0, 0.17, -0.13);
+const HAIR_CENTRE = vec3f(0.0, 0.16, -0.13);
 
 /// Below 0 where the face shows through the hair, in the frontal plane; the curve is a superellipse leaning to the parting.
 fn hairOpening(p: vec3f) -> f32 {
   let above = max((p.y - f.hairSlope * p.x) / f.hairline, 0.0);
   let x = abs(p.x - f.hairPart * min(above, 1.0)) / f.hairOpenWidth;
-  let jag = 0.13 * (noise(vec2f(p.x * f.hairFrequency * 0.45, p.y * 2.0), f.identitySeed + 5.0) - 0.5);
+  let jag = 0.12 * (noise(vec2f(p.x * f.hairFrequency * 0.4, p.y * 2.0), f.identitySeed + 5.0) - 0.5)
+    + 0.08 * (noise(vec2f(p.x * f.hairFrequency * 2.4, p.y * 9.0), f.identitySeed + 6.0) - 0.5);
   return pow(pow(x, f.hairOpenPower) + pow(above, f.hairOpenPower), 1.0 / f.hairOpenPower) - 1.0 + jag;
 }
 
 /// Whether the shell carries hair at this point of its surface.
 fn hairCovers(p: vec3f) -> bool {
-  if (f.hairStyle == 0.0) { return false; }
+  if (p.y > f.hatColour.w + 0.05) { return false; }
   let ruffle = 0.05 * (noise(vec2f(p.x * f.hairFrequency, p.z * f.hairFrequency), f.identitySeed) - 0.5);
   if (p.z > -0.02 && hairOpening(p) < 0.0) { return false; }
   if (f.recede > 0.0 && p.y > 0.1 && p.z > -0.5 * f.recede && length(vec2f(p.x, (p.z + 0.2) * 0.5)) < 0.1 + 0.42 * f.recede) { return false; }
@@ -34,7 +35,7 @@ fn hairHit(o: vec3f, v: vec3f, height: f32) -> HairHit {
   let side = dot(a, f.right.xyz);
   let angle = atan2(side, dot(a, f.up.xyz));
   var rough = f.hairCurl * (noise(vec2f(angle * 5.0, 2.0), f.identitySeed) - 0.4) + 0.5 * f.hairCurl * (noise(vec2f(angle * 13.0, 5.0), f.identitySeed) - 0.5);
-  let r = vec3f(f.headWidth + f.hairThick, 0.67 + f.hairTop, 0.70 + f.hairThick) * (1.0 + rough);
+  let r = vec3f(f.headWidth + f.hairThick, 0.63 + f.hairTop, 0.70 + f.hairThick) * (1.0 + rough);
   let i = 1.0 / r;
   let q = a * i;
   let w = v * i;
@@ -69,7 +70,7 @@ fn hairHit(o: vec3f, v: vec3f, height: f32) -> HairHit {
     }
   }
   if (f.hairStyle == 3.0) {
-    let c = o - vec3f(f.hairPart * 0.3, 0.93, -0.22);
+    let c = o - vec3f(f.hairPart * 0.3, 0.83, -0.2);
     let bun = 0.2 * (1.0 + rough);
     let b3 = dot(c, v);
     let disc3 = b3 * b3 - dot(c, c) + bun * bun;
@@ -92,13 +93,13 @@ fn hairColour(p: vec3f, inner: bool) -> vec3f {
     strand = 0.55 * noise(vec2f(u, p.y * 1.6), f.identitySeed) + 0.45 * noise(vec2f(u * 3.1, p.y * 3.0), f.identitySeed);
   }
   var albedo = f.hair.rgb * (0.5 + 1.0 * strand);
-  albedo = mix(albedo, vec3f(0.5, 0.49, 0.47), f.hair.w * smoothstep(0.4, 0.75, noise(vec2f(u * 2.0, p.y * 2.0), f.identitySeed + 9.0)));
+  albedo = mix(albedo, vec3f(0.36, 0.35, 0.335) * (0.6 + 0.6 * strand), f.hair.w * (0.35 + 0.5 * noise(vec2f(u * 4.0, p.y * 2.0), f.identitySeed + 9.0)));
   var along = normalize(vec3f(-n.x * n.y, 1.0 - n.y * n.y + 0.02, -n.z * n.y) + vec3f(0.0, 0.0, 0.05));
   let l = f.headLight.xyz;
   let halfway = normalize(l + f.toward.xyz);
   let sine = sqrt(max(1.0 - pow(dot(along, halfway) + 0.12 * (strand - 0.5), 2.0), 0.0));
   let band = pow(sine, 34.0) * max(dot(n, f.toward.xyz) , 0.0) * select(1.0, 0.25, f.hairStyle == 4.0);
-  let shade = select(1.0, 0.3, inner);
+  let shade = select(1.0, 0.42, inner);
   let edge = 0.55 + 0.45 * smoothstep(0.0, 0.25, select(0.25, abs(hairOpening(p)), p.z > -0.02));
   var occlusion = edge * (0.55 + 0.45 * strand);
   if (f.hat > 0.0) { occlusion *= smoothstep(-0.02, 0.22, f.hatColour.w - p.y) * 0.7 + 0.3; }
@@ -115,7 +116,7 @@ fn hatHit(o: vec3f, v: vec3f) -> HatHit {
   if (f.hat == 0.0) { return hit; }
   let a = o - HAIR_CENTRE;
   let thick = max(f.hairThick, 0.05) + 0.05;
-  let i = 1.0 / vec3f(f.headWidth + thick, 0.72 + thick, 0.72 + thick);
+  let i = 1.0 / vec3f(f.headWidth + thick, 0.68 + thick, 0.72 + thick);
   let q = a * i;
   let w = v * i;
   let ww = dot(w, w);
@@ -167,7 +168,7 @@ fn hatColour(o: vec3f, v: vec3f, hit: HatHit) -> vec3f {
 fn earrings(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
   var result = behind;
   for (var k = -1.0; k < 2.0; k += 2.0) {
-    let centre = vec3f(k * (f.headWidth + 0.03), -0.12 - f.earSize - 0.05, -0.12);
+    let centre = vec3f(k * (f.headWidth + 0.015), -0.12 - f.earSize - 0.05, -0.12);
     let i = 1.0 / vec3f(0.05, 0.075, 0.05);
     let q = (o - centre) * i;
     let w = v * i;

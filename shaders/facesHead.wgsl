@@ -14,15 +14,25 @@ fn join(a: f32, b: f32, k: f32) -> f32 {
 
 fn carve(a: f32, b: f32, k: f32) -> f32 { return -join(-a, b, k); }
 
+/// Inverse radii of the head's ellipsoids, worked out once a pixel.
+struct Shape { cranium: vec3f, jaw: vec3f, chin: vec3f, cheek: vec3f, brow: vec3f, tip: vec3f, wing: vec3f }
+
+fn headShape() -> Shape {
+  return Shape(
+    1.0 / vec3f(f.headWidth, 0.63, 0.69), 1.0 / vec3f(f.jawWidth, f.jawHeight, 0.46), 1.0 / vec3f(f.chinWidth, 0.14, 0.16),
+    1.0 / vec3f(0.17, 0.17, 0.14 + f.cheekbone), 1.0 / vec3f(0.2, 0.06, 0.08 + f.browRidge),
+    1.0 / vec3f(f.noseTip * 1.1, f.noseTip, f.noseTip), 1.0 / vec3f(f.noseWing, 0.055, 0.085));
+}
+
 /// Signed distance to the head: cranium, jaw and chin, cheekbones, brow ridge, eye sockets and lids, nose, mouth.
 fn head(p: vec3f) -> f32 {
   let q = vec3f(abs(p.x), p.y, p.z);
-  var d = ellipsoid(q - vec3f(0.0, 0.18, -0.12), 1.0 / vec3f(f.headWidth, 0.67, 0.69));
-  d = join(d, ellipsoid(q - vec3f(0.0, f.jawY, 0.06), 1.0 / vec3f(f.jawWidth, f.jawHeight, 0.46)), 0.16);
+  var d = ellipsoid(q - vec3f(0.0, 0.16, -0.12), shape.cranium);
+  d = join(d, ellipsoid(q - vec3f(0.0, f.jawY, 0.06), shape.jaw), 0.16);
   if (p.z < 0.1) { return d; }
-  d = join(d, ellipsoid(q - vec3f(0.0, f.chinY + 0.14, 0.33), 1.0 / vec3f(f.chinWidth, 0.14, 0.16)), 0.14);
-  d = join(d, ellipsoid(q - vec3f(0.29, -0.2 + 0.03 * f.smile, 0.27), 1.0 / vec3f(0.17, 0.17, 0.14 + f.cheekbone)), 0.14);
-  d = join(d, ellipsoid(q - vec3f(0.2, 0.14, 0.43), 1.0 / vec3f(0.2, 0.06, 0.08 + f.browRidge)), 0.1);
+  d = join(d, ellipsoid(q - vec3f(0.0, f.chinY + 0.14, 0.33), shape.chin), 0.14);
+  d = join(d, ellipsoid(q - vec3f(0.29, -0.2 + 0.03 * f.smile, 0.27), shape.cheek), 0.14);
+  d = join(d, ellipsoid(q - vec3f(0.2, 0.14, 0.43), shape.brow), 0.1);
   d = carve(d, ellipsoid(q - vec3f(f.eyeX - 0.01, f.eyeY - 0.005, 0.69), 1.0 / vec3f(0.15, 0.085, 0.14)), 0.1);
   d = join(d, ellipsoid(q - vec3f(f.eyeX, f.eyeY - 0.005, 0.41), 1.0 / vec3f(0.13, 0.09, 0.125)), 0.04);
   // Nose: a capsule down the bridge, the ball of the tip, the wings.
@@ -32,8 +42,8 @@ fn head(p: vec3f) -> f32 {
   let along = clamp(dot(q - top, axis) / dot(axis, axis), 0.0, 1.0);
   let bridge = length(q - top - axis * along) - mix(f.noseBridge, f.noseTip * 0.8, along * along);
   d = join(d, bridge, 0.07);
-  d = join(d, ellipsoid(q - tip + vec3f(0.0, 0.03, 0.0), 1.0 / vec3f(f.noseTip * 1.1, f.noseTip, f.noseTip)), 0.05);
-  d = join(d, ellipsoid(q - vec3f(f.noseWingX, f.noseY - 0.01, f.noseZ - 0.17), 1.0 / vec3f(f.noseWing, 0.055, 0.085)), 0.035);
+  d = join(d, ellipsoid(q - tip + vec3f(0.0, 0.03, 0.0), shape.tip), 0.05);
+  d = join(d, ellipsoid(q - vec3f(f.noseWingX, f.noseY - 0.01, f.noseZ - 0.17), shape.wing), 0.035);
   d = join(d, ellipsoid(q - vec3f(0.0, f.mouthY, 0.40), 1.0 / vec3f(0.2, 0.13, 0.145)), 0.1);
   return d;
 }
@@ -44,19 +54,23 @@ fn headHit(o: vec3f, v: vec3f) -> f32 {
   let height = dot(o, f.up.xyz);
   if (side * side / 0.62 + (height + 0.02) * (height + 0.02) / 1.05 > 1.0) { return FAR; }
   var t = 0.9;
-  for (var i = 0; i < 20; i++) {
-    let d = head(o + v * t);
-    if (d < 0.003) { return t; }
-    t -= d;
-    if (t < -0.75) { break; }
+  var d = 1.0;
+  for (var i = 0; i < 24; i++) {
+    d = head(o + v * t);
+    if (d < 0.004 || t < -0.7) { break; }
+    t -= d * 0.95;
   }
-  return FAR;
+  return select(FAR, t, d < 0.02);
 }
 
+/// The field's gradient from the four corners of a tetrahedron (after Quilez).
 fn headNormal(p: vec3f) -> vec3f {
-  let e = 0.012;
-  let a = vec3f(e, -e, -e); let b = vec3f(-e, -e, e); let c = vec3f(-e, e, -e); let g = vec3f(e);
-  return normalize(a * head(p + a) + b * head(p + b) + c * head(p + c) + g * head(p + g));
+  var n = vec3f(0.0);
+  for (var i = 0u; i < 4u; i++) {
+    let corner = vec3f(vec3u(((i + 3u) >> 1u) & 1u, (i >> 1u) & 1u, i & 1u)) * 2.0 - 1.0;
+    n += corner * head(p + corner * 0.010);
+  }
+  return normalize(n);
 }
 
 /// Blends a colour over the surface; where it covers more than half, the label changes with it.
@@ -78,13 +92,14 @@ fn faceColour(p: vec3f) -> Sample {
     s.albedo *= 1.0 - f.freckles * spot * vec3f(0.2, 0.35, 0.42);
   }
   // Occlusion: the field a step along the normal; the shadow of nose and brow: the field on the way to the light.
-  let open = clamp(head(p + n * 0.09) / 0.09, 0.0, 1.0);
-  s.occlusion = 0.45 + 0.55 * open;
-  var visible = 1.0;
   let l = f.headLight.xyz;
-  if (dot(n, l) > -0.2) {
-    visible = min(smoothstep(-0.25, 0.9, head(p + l * 0.07 + n * 0.01) / 0.07), smoothstep(-0.25, 0.7, head(p + l * 0.17 + n * 0.01) / 0.17));
+  var open = vec3f(1.0);
+  for (var i = 0; i < 3; i++) {
+    let far = select(select(0.17, 0.07, i == 1), 0.09, i == 0);
+    open[i] = head(p + select(l * far + n * 0.01, n * far, i == 0)) / far;
   }
+  s.occlusion = 0.45 + 0.55 * clamp(open.x, 0.0, 1.0);
+  var visible = min(smoothstep(-0.25, 0.9, open.y), smoothstep(-0.25, 0.7, open.z));
   // The shade of hair and hat along the hairline.
   if (f.hairStyle > 0.0) { s.occlusion *= 1.0 - 0.45 * smoothstep(-0.28, 0.02, hairOpening(p)) * step(0.0, p.z); }
   if (f.hat > 0.0) { s.occlusion *= 1.0 - 0.6 * smoothstep(0.2, 0.0, f.hatColour.w - p.y); visible *= smoothstep(0.0, 0.16, f.hatColour.w - p.y); }
@@ -117,21 +132,20 @@ fn wrinkles(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   (*s).albedo *= 1.0 - clamp(depth, 0.0, 0.6) * vec3f(0.55, 0.72, 0.75);
 }
 
-/// Stubble and beard along the jaw, and the moustache. They count as skin, as in CelebAMask-HQ.
+/// Stubble and beard along the jaw (below 0.5 on the chin alone), and the moustache. They count as skin, as in CelebAMask-HQ.
 fn facialHair(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   if (f.stubble + f.beard + f.moustache <= 0.0) { return; }
   let strands = noise(vec2f(p.x * 70.0 + 3.0 * sin(p.y * 9.0), p.y * 22.0), f.identitySeed);
   let jag = 0.07 * (strands - 0.5) + 0.05 * (noise(p.xy * 13.0, f.identitySeed) - 0.5);
   let cheekLine = f.mouthY + 0.05 + 1.15 * max(ax - 0.22, 0.0) + jag;
-  var jaw = smoothstep(0.06, -0.06, p.y - cheekLine) * smoothstep(0.30, 0.2, f.mouthY + 0.1 - p.y + 0.0 * ax + 0.1);
-  jaw = max(jaw * 0.0, smoothstep(0.06, -0.06, p.y - cheekLine));
-  let goatee = smoothstep(0.3, 0.2, ax + jag) ;
-  let aroundMouth = smoothstep(0.0, 0.05, length(vec2f(p.x * 0.8 / f.mouthWidth, (p.y - f.mouthY + 0.01 + 0.5 * f.mouthOpen * 0.1) / (0.1 + 0.06 * f.mouthOpen))) - 0.95 + jag);
+  let jaw = smoothstep(0.06, -0.06, p.y - cheekLine);
+  let chin = jaw * smoothstep(0.3, 0.2, ax + jag);
+  let aroundMouth = smoothstep(0.0, 0.05, length(vec2f(p.x * 0.8 / f.mouthWidth, (p.y - f.mouthY + 0.01 + 0.4 * f.mouthOpen) / (0.1 + 0.5 * f.mouthOpen))) - 0.95 + jag);
   let lip = smoothstep(0.05, -0.02, p.y - (f.noseY - 0.055)) * smoothstep(-0.1, -0.02, p.y - f.mouthY) * smoothstep(f.mouthWidth + 0.09, f.mouthWidth, ax + jag);
   let dark = f.brow.rgb * (0.6 + 0.8 * strands);
-  let shade = max(jaw * smoothstep(0.75, 0.45, f.beard * 0.0 + 0.3), lip) * aroundMouth;
+  let shade = max(jaw, lip) * aroundMouth;
   (*s).albedo = mix((*s).albedo, (*s).albedo * vec3f(0.62, 0.62, 0.66), f.stubble * shade * (0.5 + 0.5 * strands));
-  let full = max(jaw * mix(goatee, 1.0, step(0.5, f.beard)) * min(f.beard * 1.7, 1.0), lip * f.moustache) * aroundMouth;
+  let full = max(select(chin, jaw, f.beard > 0.5) * min(f.beard * 1.7, 1.0), lip * f.moustache) * aroundMouth;
   (*s).albedo = mix((*s).albedo, dark, clamp(full * 1.05, 0.0, 0.94));
   (*s).gloss *= 1.0 - 0.9 * full;
 }
@@ -152,7 +166,7 @@ fn noseFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
 /// Lips, and between them the dark mouth with teeth above, below, and the tongue.
 fn mouthFeatures(s: ptr<function, Surface>, p: vec3f) {
   let u = p.x / f.mouthWidth;
-  let y = p.y - f.mouthY - (0.055 * f.smile) * u * u;
+  let y = p.y - f.mouthY - (0.05 * f.smile + 0.022) * u * u;
   if (abs(u) > 1.3 || y > 0.2 || y < -0.4) { return; }
   let arc = max(1.0 - u * u, 0.0);
   let soft = sqrt(arc);
@@ -212,7 +226,7 @@ fn browFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let soft = footprint * 0.6 + 0.012;
   let alpha = clamp(0.5 - d / soft, 0.0, 1.0) * smoothstep(-0.1, 0.05, u) * smoothstep(1.1, 0.95, u);
   let side = select(1u, 0u, p.x < 0.0);
-  paint(s, f.brow.rgb * (0.75 + 0.5 * hairs), alpha * f.brow.w, select((*s).label, LEFT_BROW + side, alpha > 0.35));
+  paint(s, f.brow.rgb * (0.75 + 0.5 * hairs), alpha * f.brow.w, (*s).label);
   if (alpha > 0.35) { (*s).label = LEFT_BROW + side; }
   (*s).gloss *= 1.0 - 0.8 * alpha;
 }
@@ -271,8 +285,8 @@ struct EarHit { t: f32, n: vec3f, side: f32 }
 fn earHit(o: vec3f, v: vec3f) -> EarHit {
   var best = EarHit(FAR, vec3f(0.0), 1.0);
   for (var k = -1.0; k < 2.0; k += 2.0) {
-    let centre = vec3f(k * (f.headWidth + 0.012), -0.12, -0.16);
-    let i = 1.0 / vec3f(0.06 + f.earTilt, f.earSize, 0.11);
+    let centre = vec3f(k * (f.headWidth - 0.01), -0.12, -0.16);
+    let i = 1.0 / vec3f(0.05 + f.earTilt, f.earSize, 0.11);
     var a = o - centre;
     a.x += k * -0.12 * (a.y);
     let q = a * i;
@@ -290,7 +304,7 @@ fn earHit(o: vec3f, v: vec3f) -> EarHit {
 
 fn earColour(p: vec3f, n: vec3f) -> vec3f {
   let side = select(1.0, -1.0, p.x < 0.0);
-  let a = vec2f((abs(p.x) - f.headWidth - 0.02) / (0.06 + f.earTilt), (p.y + 0.12) / f.earSize);
+  let a = vec2f((abs(p.x) - f.headWidth) / (0.05 + f.earTilt), (p.y + 0.12) / f.earSize);
   let hollow = length(vec2f(a.x + 0.25, (a.y - 0.1) * 1.25));
   var s = Surface(f.skin.rgb * vec3f(1.0, 0.84, 0.82), 0.2, 0.92, SKIN, 0.0);
   s.occlusion *= 1.0 - 0.55 * smoothstep(0.62, 0.25, hollow);

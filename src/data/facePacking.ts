@@ -1,4 +1,5 @@
-import type { Face, Rgb } from './faceParameters.ts';
+import type { Rgb } from './faceDraws.ts';
+import type { Face } from './faceParameters.ts';
 
 /** Members of `struct Face` in shaders/faces.wgsl, in its order: those of four numbers first, then the scalars. */
 export const FACE_VECTORS = [
@@ -222,7 +223,9 @@ export function packFaces(faces: readonly Face[]): Float32Array {
   faces.forEach((face, n) => {
     const v = vectors(face);
     const s = scalars(face);
-    FACE_VECTORS.forEach((name, i) => packed.set(v[name], n * FACE_SIZE + i * 4));
+    FACE_VECTORS.forEach((name, i) => {
+      packed.set(v[name], n * FACE_SIZE + i * 4);
+    });
     FACE_SCALARS.forEach((name, i) => {
       packed[n * FACE_SIZE + FACE_VECTORS.length * 4 + i] = s[name];
     });
