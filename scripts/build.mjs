@@ -1,8 +1,8 @@
 // Builds dist/: `node scripts/build.mjs` the bundles, `node scripts/build.mjs types` the declarations beside them.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -55,7 +55,17 @@ function buildTypes() {
   rmSync('dist/types', { recursive: true, force: true });
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   execFileSync(process.execPath, [tsc, '-p', 'tsconfig.types.json'], { stdio: 'inherit' });
-  // The declarations name WebGPU's types, which a user's own configuration need not know of.
+  // `#adapter` and the like name source files, which the package does not carry: name the declarations instead.
+  const { imports } = JSON.parse(readFileSync('package.json', 'utf8'));
+  for (const file of readdirSync('dist/types', { recursive: true }).filter(name => name.endsWith('.d.ts'))) {
+    const path = join('dist/types', file);
+    const text = readFileSync(path, 'utf8').replace(/(['"])(#\w+)\1/g, (_, quote, name) => {
+      const target = relative(dirname(file), relative('src', imports[name].default)).replaceAll('\\', '/');
+      return `${quote}${target.startsWith('.') ? '' : './'}${target}${quote}`;
+    });
+    writeFileSync(path, text);
+  }
+  // They also name WebGPU's types, which a user's own configuration need not know of.
   const index = 'dist/types/index.d.ts';
   writeFileSync(index, `/// <reference types="@webgpu/types" />\n${readFileSync(index, 'utf8')}`);
 }
