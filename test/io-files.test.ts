@@ -36,7 +36,6 @@ describe('a folder', () => {
     const file = await folder.open('sub/b.bin');
     expect([file.size, [...(await file.read(1, 2))], [...(await file.read(3, 9))]]).toEqual([4, [2, 3], [4]]);
     expect((await file.read(9, 1)).length).toBe(0);
-    await file.close();
     await folder.remove('sub');
     await folder.remove('sub');
     expect([await folder.exists('sub'), await folder.exists('log'), await folder.exists('log/x')]).toEqual([

@@ -37,16 +37,15 @@ function filter<T extends Uint8Array | Float32Array>(source: T, shape: [number, 
   const inBytes = source instanceof Uint8Array;
   const taps = triangleTaps(from, to, inBytes);
   const target = (inBytes ? new Uint8Array(outer * to * inner) : new Float32Array(outer * to * inner)) as T;
-  const scale = inBytes ? weightScale : 1;
-  const half = inBytes ? 0.5 : 0; // assigning to a byte truncates
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < to; i++) {
       const { start, weights } = taps[i];
-      const first = (o * from + start) * inner;
       for (let c = 0; c < inner; c++) {
+        const first = (o * from + start) * inner + c;
         let sum = 0;
-        for (let k = 0; k < weights.length; k++) sum += weights[k] * source[first + k * inner + c];
-        target[(o * to + i) * inner + c] = sum / scale + half;
+        for (let k = 0; k < weights.length; k++) sum += weights[k] * source[first + k * inner];
+        // The weights sum to one, so that a byte stays one; assigning to it truncates.
+        target[(o * to + i) * inner + c] = inBytes ? sum / weightScale + 0.5 : sum;
       }
     }
   }

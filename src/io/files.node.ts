@@ -1,5 +1,4 @@
 /** Folders of the disk, for Node. The twin for pages is files.web.ts. */
-import type { FileHandle } from 'node:fs/promises';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from './errors.ts';
@@ -125,31 +124,32 @@ async function syncPath(path: string): Promise<void> {
 }
 
 async function openDiskFile(path: string): Promise<RandomAccess> {
-  const handle = await fs.open(path, 'r');
-  return new DiskFile(handle, (await handle.stat()).size);
+  return new DiskFile(path, (await fs.stat(path)).size);
 }
 
+/** Opened for each read, so that nobody has to close it. */
 class DiskFile implements RandomAccess {
-  readonly #handle: FileHandle;
+  readonly #path: string;
   readonly size: number;
 
-  constructor(handle: FileHandle, size: number) {
-    this.#handle = handle;
+  constructor(path: string, size: number) {
+    this.#path = path;
     this.size = size;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
-    let filled = 0;
-    while (filled < bytes.length) {
-      const { bytesRead } = await this.#handle.read(bytes, filled, bytes.length - filled, offset + filled);
-      if (bytesRead === 0) break; // the file was shortened meanwhile
-      filled += bytesRead;
+    const handle = await fs.open(this.#path, 'r');
+    try {
+      let filled = 0;
+      while (filled < bytes.length) {
+        const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, offset + filled);
+        if (bytesRead === 0) break; // the file was shortened meanwhile
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await handle.close();
     }
-    return bytes.subarray(0, filled);
-  }
-
-  close(): Promise<void> {
-    return this.#handle.close();
   }
 }

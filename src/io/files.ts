@@ -85,9 +85,7 @@ async function isComplete(parent: Folder, name: string): Promise<boolean> {
   try {
     const { files } = JSON.parse(await parent.readText(`${name}/${manifestName}`)) as { files: Record<string, number> };
     for (const [file, size] of Object.entries(files)) {
-      const access = await parent.open(`${name}/${file}`);
-      await access.close();
-      if (access.size !== size) return false;
+      if ((await parent.open(`${name}/${file}`)).size !== size) return false;
     }
     return true;
   } catch {

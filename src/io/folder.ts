@@ -6,7 +6,6 @@ export interface RandomAccess {
   readonly size: number;
   /** The bytes from `offset` on: `length` of them, fewer at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  close(): Promise<void>;
 }
 
 /** A folder. Names may lead into sub-folders with '/', never out of the folder: '..' and absolute names throw. */
@@ -63,6 +62,4 @@ export class BlobFile implements RandomAccess {
   async read(offset: number, length: number): Promise<Uint8Array> {
     return new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
   }
-
-  async close(): Promise<void> {}
 }

@@ -4,6 +4,8 @@ import type { Rgb8 } from './rgb8.ts';
 
 // Every image is decoded once, so a cache of results would only hold memory.
 sharp.cache(false);
+// Images are decoded several at a time, one thread each.
+sharp.concurrency(1);
 
 /** Decodes as images.ts says; rejects for a damaged file. The work is done on sharp's threads, off the main thread. */
 export async function decode(bytes: Uint8Array): Promise<Rgb8> {

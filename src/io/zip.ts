@@ -27,7 +27,7 @@ const localHeader = { signature: 0x04034b50, bytes: 30 };
 const method = { stored: 0, deflated: 8 };
 
 /**
- * The files in a zip, in its order; folders are left out. The file must stay open for as long as entries are read.
+ * The files in a zip, in its order; folders are left out.
  * @param name the zip's name, for messages
  * @throws UserError where the file is no zip or a truncated one
  */
