@@ -126,6 +126,6 @@ function isCpuDriver(name: string): boolean {
 function matches({ name, kind }: Candidate, wanted: string): boolean {
   const asked = wanted.toLowerCase();
   if (asked === 'gpu') return kind === 'gpu';
-  if (asked === 'lavapipe') return /llvmpipe/i.test(name);
-  return name.toLowerCase().includes(asked);
+  // Mesa's CPU driver calls its device llvmpipe and itself lavapipe.
+  return name.toLowerCase().replace('llvmpipe', 'llvmpipe lavapipe').includes(asked);
 }
