@@ -190,7 +190,7 @@ fn trace(s: vec2f) -> Sample {
   var nearest = max(face, ear.t);
   let before = hair.front > nearest && hair.front > hat.t;
   let body = bodyHalf(w) > abs(w.x - f.neckX);
-  let behind = max(nearest, hat.t) == FAR && !body && hair.behind > FAR;
+  let behind = !before && max(nearest, hat.t) == FAR && !body && hair.behind > FAR;
   if (before || behind) {
     result = Sample(hairColour(o + v * select(hair.behind, hair.front, before), behind), HAIR);
     nearest = max(nearest, hair.front);

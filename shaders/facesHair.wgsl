@@ -20,7 +20,7 @@ fn hairCovers(p: vec3f) -> bool {
   if (p.y > f.hatColour.w + 0.05) { return false; }
   let ruffle = 0.05 * (noise(vec2f(p.x * f.hairFrequency, p.z * f.hairFrequency), f.identitySeed) - 0.5);
   if (p.z > -0.02 && hairOpening(p) < 0.0) { return false; }
-  if (f.recede > 0.0 && p.y > 0.1 && p.z > -0.5 * f.recede && length(vec2f(p.x, (p.z + 0.2) * 0.5)) < 0.1 + 0.42 * f.recede) { return false; }
+  if (f.recede > 0.0 && p.y > 0.4 && p.z + ruffle > -0.55 * f.recede && abs(p.x) < 0.16 + 0.3 * f.recede + ruffle) { return false; }
   if (f.hairLength > 0.0) { return p.y > 0.25 - f.hairLength + ruffle * 1.4; }
   // Short: above the ear, with a sideburn in front of it and the nape behind.
   let sideburn = mix(0.02, -0.16, smoothstep(-0.02, 0.02, p.z) );
@@ -215,11 +215,13 @@ fn spectacles(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
       if (alpha > 0.5) { result.label = GLASSES; }
     }
   }
-  // Temples: planes at the sides of the head.
+  // Temples: planes that run from the frame's hinges to the ears.
   for (var k = -1.0; k < 2.0; k += 2.0) {
-    if (v.x * k <= 0.02) { continue; }
-    let wide = f.eyeX + 0.015 + f.glassesWidth + 0.02;
-    let at = (k * max(wide, f.headWidth + 0.01) - o.x) / v.x;
+    let wide = f.eyeX + 0.015 + f.glassesWidth;
+    let splay = (f.headWidth + 0.015 - wide) / (plane + 0.1);
+    let facing = v.x + k * splay * v.z;
+    if (facing * k < 0.01) { continue; }
+    let at = (k * (wide + (plane - o.z) * splay) - o.x) / facing;
     let q = o + v * at;
     if (q.z < plane && q.z > -0.2 && abs(q.y - f.eyeY - 0.03) < f.glassesThick * 1.1 && at > nearest - 0.02 && result.label != GLASSES) {
       result = Sample(f.glassesColour.rgb * 0.8, GLASSES);

@@ -99,7 +99,7 @@ fn faceColour(p: vec3f) -> Sample {
     open[i] = head(p + select(l * far + n * 0.01, n * far, i == 0)) / far;
   }
   s.occlusion = 0.45 + 0.55 * clamp(open.x, 0.0, 1.0);
-  var visible = min(smoothstep(-0.25, 0.9, open.y), smoothstep(-0.25, 0.7, open.z));
+  var visible = mix(0.2, 1.0, min(smoothstep(-0.3, 0.9, open.y), smoothstep(-0.3, 0.75, open.z)));
   // The shade of hair and hat along the hairline.
   if (f.hairStyle > 0.0) { s.occlusion *= 1.0 - 0.45 * smoothstep(-0.28, 0.02, hairOpening(p)) * step(0.0, p.z); }
   if (f.hat > 0.0) { s.occlusion *= 1.0 - 0.6 * smoothstep(0.2, 0.0, f.hatColour.w - p.y); visible *= smoothstep(0.0, 0.16, f.hatColour.w - p.y); }
@@ -140,7 +140,7 @@ fn facialHair(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let cheekLine = f.mouthY + 0.05 + 1.15 * max(ax - 0.22, 0.0) + jag;
   let jaw = smoothstep(0.06, -0.06, p.y - cheekLine);
   let chin = jaw * smoothstep(0.3, 0.2, ax + jag);
-  let aroundMouth = smoothstep(0.0, 0.05, length(vec2f(p.x * 0.8 / f.mouthWidth, (p.y - f.mouthY + 0.01 + 0.4 * f.mouthOpen) / (0.1 + 0.5 * f.mouthOpen))) - 0.95 + jag);
+  let aroundMouth = smoothstep(0.0, 0.05, length(vec2f(p.x * 0.8 / f.mouthWidth, (p.y - f.mouthY + 0.01 + 0.4 * f.mouthOpen) / (0.085 + 0.5 * f.mouthOpen))) - 0.86 + 0.5 * jag);
   let lip = smoothstep(0.05, -0.02, p.y - (f.noseY - 0.055)) * smoothstep(-0.1, -0.02, p.y - f.mouthY) * smoothstep(f.mouthWidth + 0.09, f.mouthWidth, ax + jag);
   let dark = f.brow.rgb * (0.6 + 0.8 * strands);
   let shade = max(jaw, lip) * aroundMouth;

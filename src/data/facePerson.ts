@@ -129,7 +129,7 @@ export function samplePerson(identity: number, seed: number): Person {
   const soft = clamp((axis + 1) / 2, 0, 1);
   const hard = 1 - soft;
   const full = d.normal(0, 1);
-  const age = Math.round(clamp(18 + 62 * d.uniform() ** 1.5, 18, 80));
+  const age = Math.round(clamp(18 + 62 * d.uniform() ** 1.8, 18, 80));
   const aged = (age - 18) / 62;
 
   const depth = (SKIN.length - 1.001) * d.uniform() ** 1.25;
@@ -251,7 +251,10 @@ function sampleHair(d: Draws, style: number, aged: number, hard: number): Person
     hair.part = d.normal(0, 0.12);
     hair.curl = d.uniform(0.01, 0.09);
     hair.openWidth = d.uniform(0.5, 0.55);
-    if (d.chance(0.12 + 0.4 * aged)) hair.recede = d.uniform(0.15, 0.85) * hard;
+    if (d.chance(0.1 + 0.5 * aged) && hard > 0.6) {
+      hair.recede = d.uniform(0.4, 1);
+      hair.hairline = Math.max(hair.hairline, 0.54);
+    }
   } else if (name === 'long') {
     hair.thick = d.uniform(0.09, 0.19);
     hair.top = d.uniform(0.09, 0.19);
