@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -65,6 +65,24 @@ describe.runIf(embeddedHere)('the embedded driver', () => {
     expect(opened.map(each => each.kind)).toEqual(Array(5).fill('embedded'));
     expect(readdirSync(join(cache, 'wgrad'))).toHaveLength(1);
     rmSync(cache, { recursive: true });
+  });
+
+  test('serves where the system has a driver that fails, which is named with the reason', async () => {
+    const broken = mkdtempSync(join(tmpdir(), 'driver-'));
+    const manifest = join(broken, 'broken_icd.json');
+    writeFileSync(
+      manifest,
+      JSON.stringify({
+        file_format_version: '1.0.0',
+        ICD: { api_version: '1.3.0', library_path: join(broken, 'missing.so') },
+      }),
+    );
+    const opened = await openInProcess('', { HOME: tmpdir(), VK_DRIVER_FILES: manifest });
+    expect(opened).toMatchObject({ kind: 'embedded', stderr: '' });
+    expect(opened.passedOver).toEqual([expect.stringMatching(/^broken_icd\.json: .*missing\.so/)]);
+    const refused = await openInProcess('lavapipe', { HOME: tmpdir(), VK_DRIVER_FILES: manifest });
+    expect(refused.message).toMatch(/^no adapter matches "lavapipe" .*SwiftShader; not usable: broken_icd\.json: .*$/);
+    rmSync(broken, { recursive: true });
   });
 
   test('serves where Vulkan finds no other driver', async () => {

@@ -45,7 +45,9 @@ export async function openAdapter(options: OpenAdapterOptions = {}): Promise<Ope
 
   const matching = candidates.filter(candidate => matches(candidate, wanted));
   if (wanted && matching.length === 0) {
-    const there = candidates.map(candidate => candidate.name).join(', ') || 'none';
+    const there = [candidates.map(candidate => candidate.name).join(', ') || 'none', ...passedOver].join(
+      '; not usable: ',
+    );
     throw new UserError(
       `no adapter matches "${wanted}" (adapters here: ${there}): give gpu, lavapipe, swiftshader or a part of a name`,
     );
