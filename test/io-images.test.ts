@@ -53,11 +53,17 @@ describe('decodeImage', () => {
     expect([...(await decodeImage(file, 'x')).data]).toEqual([10, 20, 30, 255, 255, 255, 204, 204, 204]);
   });
 
-  test('EXIF orientation is applied', async () => {
-    const file = await small().withMetadata({ orientation: 6 }).png().toBuffer();
-    const { width, height, data } = await decodeImage(file, 'x'); // 6: turned clockwise by a quarter
-    expect([width, height]).toEqual([2, 3]);
-    expect([...data]).toEqual([0, 0, 0, 255, 0, 0, 255, 255, 255, 0, 255, 0, 128, 128, 128, 0, 0, 255]);
+  test('EXIF orientation is applied to JPEG files, and to no others, as browsers do', async () => {
+    const dark = { r: 0, g: 0, b: 0 };
+    const image = sharp({ create: { width: 16, height: 8, channels: 3, background: 'white' } })
+      .composite([{ input: { create: { width: 8, height: 8, channels: 3, background: dark } }, left: 0, top: 0 }])
+      .withMetadata({ orientation: 6 }); // dark to the left; 6: turned clockwise by a quarter, so to the top
+    const jpeg = await decodeImage(await image.clone().jpeg().toBuffer(), 'x');
+    expect([jpeg.width, jpeg.height]).toEqual([8, 16]);
+    expect([jpeg.data[0] < 9, jpeg.data[3 * 7] < 9, jpeg.data[3 * 8 * 15] > 246]).toEqual([true, true, true]);
+    for (const file of [await image.clone().png().toBuffer(), await image.clone().webp().toBuffer()]) {
+      expect((await decodeImage(file, 'x')).width).toBe(16);
+    }
   });
 
   test('a damaged file is one line that names it', async () => {

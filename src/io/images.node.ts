@@ -8,9 +8,11 @@ sharp.cache(false);
 sharp.concurrency(1);
 
 /** Decodes as images.ts says; rejects for a damaged file. The work is done on sharp's threads, off the main thread. */
-export async function decode(bytes: Uint8Array): Promise<Rgb8> {
-  const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: false, ignoreIcc: true })
-    .autoOrient()
+export async function decode(bytes: Uint8Array, format: 'JPEG' | 'PNG' | 'WebP'): Promise<Rgb8> {
+  const image = sharp(bytes, { failOn: 'error', limitInputPixels: false, ignoreIcc: true });
+  // Chromium turns JPEG files by their EXIF data, and no others.
+  if (format === 'JPEG') image.autoOrient();
+  const { data, info } = await image
     .flatten({ background: 'white' })
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })

@@ -11,7 +11,8 @@ export type { Rgb8 } from './rgb8.ts';
 export const maxPixels = 2 ** 26;
 
 /**
- * Decodes a JPEG, PNG or WebP file to RGB, upright as its EXIF orientation says. Grey becomes three equal channels,
+ * Decodes a JPEG, PNG or WebP file to RGB, upright as its EXIF orientation says (JPEG alone: PNG and
+ * WebP as stored). Grey becomes three equal channels,
  * alpha is composited over white, 16 bits a channel become 8, colour profiles are ignored; of an animation the first
  * frame is taken.
  * @param name the file's name, for messages
@@ -25,7 +26,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Rgb8
     throw new UserError(`${name} is too large: found ${width}×${height} pixels, at most ${maxPixels} wanted`);
   }
   try {
-    return await decode(bytes);
+    return await decode(bytes, format);
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, ' ').trim();
     throw new UserError(`${name} is a damaged ${format} image: ${reason}`);
