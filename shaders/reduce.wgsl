@@ -1,0 +1,67 @@
+// y[k, s] = sum (or max) over r in split s of x[kept(k) + reduced(r)]
+//
+// 0: x          1: y  [kept, splits]
+// The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES invocations along
+// the reduction and WORKGROUP / LANES outputs: LANES = 1 for short reductions (an invocation an output), WORKGROUP for long ones, whose partial
+// results are then added as a fixed tree. `splits` cuts one long reduction over many workgroups; a second pass adds the parts.
+
+struct Params {
+  kept: u32,
+  reduced: u32,
+  splits: u32,
+  split_length: u32,
+  kept_shape: vec4u,
+  kept_stride: vec4u,
+  reduced_shape: vec4u,
+  reduced_stride: vec4u,
+}
+
+@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+override WORKGROUP: u32 = 64;
+override LANES: u32 = 1;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+fn offset(index: u32, shape: vec4u, stride: vec4u) -> u32 {
+  let inner = index / shape.z;
+  return (index % shape.z) * stride.z + (inner % shape.y) * stride.y + (inner / shape.y) * stride.x;
+}
+
+fn combine(x: f32, y: f32) -> f32 {
+  return EXPRESSION;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let lane = local % LANES;
+  let k = (workgroup.y * groups.x + workgroup.x) * (WORKGROUP / LANES) + local / LANES;
+  let start = workgroup.z * params.split_length;
+  let end = min(start + params.split_length, params.reduced);
+  var total = INITIAL;
+  if (k < params.kept) {
+    let base = offset(k, params.kept_shape, params.kept_stride);
+    for (var r = start + lane; r < end; r += LANES) {
+      total = combine(total, input[base + offset(r, params.reduced_shape, params.reduced_stride)]);
+    }
+  }
+  if (LANES > 1) {
+    partial[local] = total;
+    for (var half = LANES / 2; half > 0; half /= 2) {
+      workgroupBarrier();
+      if (lane < half) {
+        partial[local] = combine(partial[local], partial[local + half]);
+      }
+    }
+    total = partial[local];
+  }
+  if (lane == 0 && k < params.kept) {
+    output[k * params.splits + workgroup.z] = total;
+  }
+}

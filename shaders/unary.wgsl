@@ -1,0 +1,35 @@
+// y[i] = f(x[i]), f being an expression of x and of the two constants a and b.
+//
+// 0: x  [size]          1: y  [size]
+// A workgroup computes WORKGROUP * 4 consecutive elements, an invocation every WORKGROUP-th of them.
+
+struct Params {
+  size: u32,
+  a: f32,
+  b: f32,
+}
+
+@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+override WORKGROUP: u32 = 64;
+
+fn apply(x: f32, a: f32, b: f32) -> f32 {
+  return EXPRESSION;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let first = (workgroup.y * groups.x + workgroup.x) * WORKGROUP * 4 + local;
+  for (var j = 0u; j < 4; j++) {
+    let i = first + j * WORKGROUP;
+    if (i < params.size) {
+      output[i] = apply(input[i], params.a, params.b);
+    }
+  }
+}

@@ -1,0 +1,10 @@
+export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient, variable } from './graph.ts';
+export * from './ops/batchNorm.ts';
+export * from './ops/composed.ts';
+export * from './ops/conv.ts';
+export * from './ops/elementwise.ts';
+export * from './ops/linear.ts';
+export * from './ops/pool.ts';
+export * from './ops/reduce.ts';
+export * from './ops/resample.ts';
+export * from './ops/shape.ts';

@@ -1,0 +1,52 @@
+import { oneHot } from '../../runtime/kernels/oneHot.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { stopGradient } from '../graph.ts';
+import { add, affine, clamp, div, exp, log, mul, neg, sqrt, square, sub } from './elementwise.ts';
+import { constantMax, mean, sum } from './reduce.ts';
+
+/** ln Σ eˣ over an axis, shifted by the maximum; the axis stays with length 1. */
+export function logSumExp(x: Tensor, axis: number): Tensor {
+  const shift = constantMax(stopGradient(x), { axes: [axis] });
+  return add(log(sum(exp(sub(x, shift)), { axes: [axis], keepDims: true })), shift);
+}
+
+/** ln softmax(x) over an axis */
+export function logSoftmax(x: Tensor, axis: number): Tensor {
+  return sub(x, logSumExp(x, axis));
+}
+
+/** softmax(x) over an axis */
+export function softmax(x: Tensor, axis: number): Tensor {
+  return exp(logSoftmax(x, axis));
+}
+
+/**
+ * The mean over samples (and pixels) of the cross-entropy between logits [N, C, …] and labels u32 [N, …], each weighted by its
+ * class's entry of `weight` [C] as in PyTorch: Σ wₗ · ce / Σ wₗ.
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, weight?: Tensor): Tensor {
+  const target = oneHot(labels, logits.shape);
+  const terms = mul(target, logSoftmax(logits, 1));
+  if (!weight) return affine(sum(terms), -1 / labels.size, 0);
+  const shape = logits.shape.map((n, axis) => (axis === 1 ? n : 1));
+  const weights = weight.view(shape);
+  return neg(div(sum(mul(terms, weights)), sum(mul(target, weights))));
+}
+
+/** x / max(‖x‖₂, ε) over an axis */
+export function l2Normalize(x: Tensor, axis: number, epsilon = 1e-12): Tensor {
+  const norm = sqrt(sum(square(x), { axes: [axis], keepDims: true }));
+  return div(x, clamp(norm, { min: epsilon }));
+}
+
+/** ⟨a, b⟩ / √((‖a‖² + ε)(‖b‖² + ε)) over an axis, which goes. */
+export function cosineSimilarity(a: Tensor, b: Tensor, axis: number, epsilon = 1e-12): Tensor {
+  const over = { axes: [axis] };
+  const norms = mul(affine(sum(square(a), over), 1, epsilon), affine(sum(square(b), over), 1, epsilon));
+  return div(sum(mul(a, b), over), sqrt(norms));
+}
+
+/** The mean of (a - b)² over all elements. */
+export function meanSquaredError(a: Tensor, b: Tensor): Tensor {
+  return mean(square(sub(a, b)));
+}

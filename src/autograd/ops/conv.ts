@@ -1,0 +1,90 @@
+import * as kernels from '../../runtime/kernels/conv.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { apply, type Op } from '../graph.ts';
+import { add } from './elementwise.ts';
+import { reshape } from './shape.ts';
+
+type Pair = readonly [number, number];
+
+export interface ConvOptions {
+  /** Steps of the kernel, one number or [vertical, horizontal]. Default 1. */
+  readonly stride?: number | Pair;
+  /** Zero padding on both sides. Default 0. */
+  readonly padding?: number | Pair;
+  /** Groups of channels that are convolved apart. Default 1. */
+  readonly groups?: number;
+}
+
+/** Sizes that a convolution's shapes leave open: of the input, or of the kernel. */
+type Sized = kernels.ConvGeometry & { readonly size: Pair };
+
+function geometry({ stride = 1, padding = 0, groups = 1 }: ConvOptions): kernels.ConvGeometry {
+  return { stride: pair(stride), padding: pair(padding), groups };
+}
+
+function pair(value: number | Pair): Pair {
+  return typeof value === 'number' ? [value, value] : value;
+}
+
+function planeOf(x: Tensor): Pair {
+  return [x.shape[2], x.shape[3]];
+}
+
+// The convolution, its gradient in the input and its gradient in the weight are one another's derivatives.
+
+const convOp: Op<kernels.ConvGeometry> = {
+  name: 'conv2d',
+  forward: ([x, w], g) => kernels.conv2d(x, w, g),
+  vjp: (gy, { inputs: [x, w], attributes, needs }) => [
+    needs[0] ? apply(transposeOp, [gy, w], { ...attributes, size: planeOf(x) }) : undefined,
+    needs[1] ? apply(weightOp, [x, gy], { ...attributes, size: planeOf(w) }) : undefined,
+  ],
+};
+
+const transposeOp: Op<Sized> = {
+  name: 'convTranspose2d',
+  forward: ([x, w], g) => kernels.convTranspose2d(x, w, g, g.size),
+  vjp: (gy, { inputs: [x, w], attributes, needs }) => [
+    needs[0] ? apply(convOp, [gy, w], attributes) : undefined,
+    needs[1] ? apply(weightOp, [gy, x], { ...attributes, size: planeOf(w) }) : undefined,
+  ],
+};
+
+const weightOp: Op<Sized> = {
+  name: 'conv2dWeightGradient',
+  forward: ([x, v], g) => kernels.conv2dWeightGradient(x, v, g, g.size),
+  vjp: (u, { inputs: [x, v], attributes, needs }) => [
+    needs[0] ? apply(transposeOp, [v, u], { ...attributes, size: planeOf(x) }) : undefined,
+    needs[1] ? apply(convOp, [x, u], attributes) : undefined,
+  ],
+};
+
+/**
+ * y [N, O, OH, OW]: x [N, C, H, W] correlated with weight [O, C / groups, KH, KW], plus bias [O];
+ * OH = ⌊(H + 2 · padding - KH) / stride⌋ + 1.
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
+  return biased(apply(convOp, [x, weight], geometry(options)), bias);
+}
+
+/**
+ * y [N, O, OH, OW] from x [N, C, H, W] and weight [C, O / groups, KH, KW], plus bias [O];
+ * OH = (H - 1) · stride - 2 · padding + KH + outputPadding.
+ */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  { outputPadding = 0, ...options }: ConvOptions & { outputPadding?: number | Pair } = {},
+): Tensor {
+  const g = geometry(options);
+  const extra = pair(outputPadding);
+  const size = [0, 1].map(
+    i => (x.shape[2 + i] - 1) * g.stride[i] - 2 * g.padding[i] + weight.shape[2 + i] + extra[i],
+  ) as [number, number];
+  return biased(apply(transposeOp, [x, weight], { ...g, size }), bias);
+}
+
+function biased(y: Tensor, bias: Tensor | undefined): Tensor {
+  return bias ? add(y, reshape(bias, [1, bias.size, 1, 1])) : y;
+}

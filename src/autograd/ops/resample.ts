@@ -1,0 +1,179 @@
+import * as kernels from '../../runtime/kernels/resample.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { apply, type Op } from '../graph.ts';
+
+type Pair = readonly [number, number];
+type Table = kernels.Table;
+
+interface Tables {
+  readonly rows: Table;
+  readonly columns: Table;
+}
+
+const transposed = new WeakMap<Table, Table>();
+
+/** The transposed table, the same object every time: it is uploaded once. */
+function transposeTable(table: Table): Table {
+  let result = transposed.get(table);
+  if (!result) {
+    result = kernels.transposeTable(table);
+    transposed.set(table, result);
+    transposed.set(result, table);
+  }
+  return result;
+}
+
+const resampleOp: Op<Tables> = {
+  name: 'resample2d',
+  forward: ([x], { rows, columns }) => kernels.resample2d(x, rows, columns),
+  vjp: (g, { attributes: { rows, columns } }) => [
+    apply(resampleOp, [g], { rows: transposeTable(rows), columns: transposeTable(columns) }),
+  ],
+};
+
+const tables = new Map<string, Table>();
+
+/** The table of this description, made once. */
+function table(key: string, inputs: number, outputs: number, row: (output: number) => [number, number][]): Table {
+  const name = `${key}:${inputs}:${outputs}`;
+  let found = tables.get(name);
+  if (!found) {
+    found = { inputs, rows: Array.from({ length: outputs }, (_, output) => row(output)) };
+    tables.set(name, found);
+  }
+  return found;
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+/** Bin i covers [⌊i n / m⌋, ⌈(i + 1) n / m⌉): bins overlap where m does not divide n. */
+function adaptiveTable(inputs: number, outputs: number): Table {
+  return table('adaptive', inputs, outputs, i => {
+    const bin = range(Math.floor((i * inputs) / outputs), Math.ceil(((i + 1) * inputs) / outputs));
+    return bin.map(index => [index, 1 / bin.length]);
+  });
+}
+
+/** Average pooling to a size, of x [N, C, H, W], with PyTorch's bins. */
+export function adaptiveAvgPool2d(x: Tensor, [height, width]: Pair): Tensor {
+  if (x.shape[2] === height && x.shape[3] === width) return x;
+  return apply(resampleOp, [x], {
+    rows: adaptiveTable(x.shape[2], height),
+    columns: adaptiveTable(x.shape[3], width),
+  });
+}
+
+/** Average pooling with windows of `kernel`, no padding: PyTorch's avg_pool2d. */
+export function avgPool2d(x: Tensor, kernel: number, stride = kernel): Tensor {
+  const axis = (inputs: number) =>
+    table(`average${kernel}/${stride}`, inputs, Math.floor((inputs - kernel) / stride) + 1, i =>
+      range(i * stride, i * stride + kernel).map(index => [index, 1 / kernel]),
+    );
+  return apply(resampleOp, [x], { rows: axis(x.shape[2]), columns: axis(x.shape[3]) });
+}
+
+/** A bilinear table: two neighbours of the source coordinate, clamped at the border. */
+function bilinearTable(inputs: number, outputs: number, alignCorners: boolean): Table {
+  return table(alignCorners ? 'bilinearCorners' : 'bilinear', inputs, outputs, i => {
+    const source = alignCorners
+      ? outputs > 1
+        ? (i * (inputs - 1)) / (outputs - 1)
+        : 0
+      : Math.max(0, ((i + 0.5) * inputs) / outputs - 0.5);
+    const low = Math.min(Math.floor(source), inputs - 1);
+    const t = source - low;
+    if (t === 0 || low === inputs - 1) return [[low, 1]];
+    return [
+      [low, 1 - t],
+      [low + 1, t],
+    ];
+  });
+}
+
+function nearestTable(inputs: number, outputs: number): Table {
+  return table('nearest', inputs, outputs, i => [[Math.floor((i * inputs) / outputs), 1]]);
+}
+
+/** The triangle filter, widened by the reduction factor: an antialiased bilinear reduction, as Pillow's. */
+function antialiasTable(inputs: number, outputs: number): Table {
+  return table('antialias', inputs, outputs, i => {
+    const scale = inputs / outputs;
+    const support = Math.max(1, scale);
+    const centre = (i + 0.5) * scale;
+    const from = Math.max(0, Math.trunc(centre - support + 0.5));
+    const to = Math.min(inputs, Math.trunc(centre + support + 0.5));
+    const weights = range(from, to).map(index => Math.max(0, 1 - Math.abs((index + 0.5 - centre) / support)));
+    const total = weights.reduce((a, b) => a + b, 0);
+    return weights.map((weight, j) => [from + j, weight / total]);
+  });
+}
+
+const MODES = {
+  bilinear: (inputs: number, outputs: number) => bilinearTable(inputs, outputs, false),
+  'bilinear-corners': (inputs: number, outputs: number) => bilinearTable(inputs, outputs, true),
+  'bilinear-antialias': antialiasTable,
+  nearest: nearestTable,
+} as const;
+
+/** Resizes x [N, C, H, W]. 'bilinear-corners' is PyTorch's align_corners = True. */
+export function interpolate(x: Tensor, [height, width]: Pair, mode: keyof typeof MODES): Tensor {
+  return apply(resampleOp, [x], {
+    rows: MODES[mode](x.shape[2], height),
+    columns: MODES[mode](x.shape[3], width),
+  });
+}
+
+// upfirdn2d
+
+const upfirdnOp: Op<kernels.Upfirdn> = {
+  name: 'upfirdn2d',
+  forward: ([x, filter], options) => kernels.upfirdn2d(x, filter, options),
+  vjp: (g, { inputs: [x, filter], output, attributes: { up, down, pad, flip, gain } }) => {
+    // The adjoint is the same op: the factors swapped, the filter the other way round, the pads mirrored.
+    const axis = (i: 0 | 1): [number, number] => {
+      const taps = filter.shape[i];
+      const before = pad[2 * i];
+      const length = x.shape[2 + i] * up[i] - output.shape[2 + i] * down[i];
+      return [taps - 1 - before, length + before - up[i] + 1];
+    };
+    const options = { up: down, down: up, pad: [...axis(0), ...axis(1)] as const, flip: !flip, gain };
+    return [apply(upfirdnOp, [g, filter], options), undefined];
+  },
+};
+
+export interface UpfirdnOptions {
+  /** Samples an input sample becomes, by zero insertion: one number or [y, x]. Default 1. */
+  readonly up?: number | Pair;
+  /** Every how many samples one is kept. Default 1. */
+  readonly down?: number | Pair;
+  /** Zeros before and after both axes, or [top, bottom, left, right]; negative pads crop. Default 0. */
+  readonly pad?: Pair | readonly [number, number, number, number];
+  /** Correlate instead of convolving. Default false. */
+  readonly flip?: boolean;
+  readonly gain?: number;
+}
+
+/**
+ * Upsampling, padding, filtering and downsampling of x [N, C, H, W] by a constant filter [KH, KW] (StyleGAN2, Karras et al.
+ * 2020). The filter gets no gradient.
+ */
+export function upfirdn2d(x: Tensor, filter: Tensor, options: UpfirdnOptions = {}): Tensor {
+  const { up = 1, down = 1, pad = [0, 0], flip = false, gain = 1 } = options;
+  const pads = pad.length === 2 ? ([...pad, ...pad] as const) : pad;
+  return apply(upfirdnOp, [x, filter], { up: pair(up), down: pair(down), pad: pads, flip, gain });
+}
+
+function pair(value: number | Pair): Pair {
+  return typeof value === 'number' ? [value, value] : value;
+}
+
+// Subsampling
+
+/** Every `step`-th pixel: max pooling with a window of 1. */
+export function subsample(x: Tensor, step: number): Tensor {
+  const axis = (inputs: number) =>
+    table(`subsample${step}`, inputs, Math.floor((inputs - 1) / step) + 1, i => [[i * step, 1]]);
+  return step === 1 ? x : apply(resampleOp, [x], { rows: axis(x.shape[2]), columns: axis(x.shape[3]) });
+}

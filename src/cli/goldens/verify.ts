@@ -1,0 +1,94 @@
+import { add, grad, isTracked, mul, sum, variable } from '../../autograd/index.ts';
+import type { Device } from '../../runtime/device.ts';
+import { sizeOf } from '../../runtime/shape.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { type Filled, fillValues, type GoldenCase, relativeError, type Summary, v } from './format.ts';
+import { evaluateOp } from './ops.ts';
+
+/** How one golden case came out: its largest error in units of the comparison rule, undefined if the case is unknown. */
+export interface CaseResult {
+  readonly name: string;
+  readonly error: number | undefined;
+  readonly tolerance: number;
+  /** The quantity that is furthest off, or why the case failed. */
+  readonly worst: string;
+  readonly passed: boolean;
+}
+
+/** A comparison collected while a case runs: the tensor is read when all dispatches are recorded. */
+export interface Check {
+  readonly label: string;
+  readonly got: Promise<ArrayLike<number>>;
+  readonly want: Summary;
+}
+
+/** A tensor as a golden file describes it. */
+export function filledTensor(device: Device, filled: Omit<Filled, 'name'>): Tensor {
+  return device.tensor(fillValues(filled), filled.shape, filled.dtype === 'int64' ? 'u32' : 'f32');
+}
+
+/** Σ_k Σ_i x_k[i] · v(i, seed + k), over the tensors that gradients can flow through. */
+export function weightedSum(tensors: readonly Tensor[], seed: number): Tensor | undefined {
+  let total: Tensor | undefined;
+  tensors.forEach((tensor, k) => {
+    if (!isTracked(tensor)) return;
+    const values = Float32Array.from({ length: sizeOf(tensor.shape) }, (_, i) => v(i, seed + k));
+    const term = sum(mul(tensor, tensor.device.tensor(values, tensor.shape)));
+    total = total ? add(total, term) : term;
+  });
+  return total;
+}
+
+function opChecks(device: Device, golden: GoldenCase): Check[] | undefined {
+  const inputs: Record<string, Tensor> = {};
+  for (const filled of golden.inputs) {
+    const tensor = filledTensor(device, filled);
+    inputs[filled.name] = tensor.dtype === 'f32' ? variable(tensor, filled.name) : tensor;
+  }
+  const outputs = evaluateOp(golden, inputs);
+  if (!outputs) return undefined;
+  const checks = golden.outputs.map((want, k) => check(`output ${want.name}`, outputs[k], want));
+  if (!golden.gradients) return checks;
+  const wrt = golden.gradients.map(({ wrt: name }) => inputs[name!]);
+  const loss = weightedSum(outputs, 2000)!;
+  const gradients = grad(loss, wrt, { createGraph: golden.secondOrder !== undefined, unused: 'zero' });
+  golden.gradients.forEach((want, j) => {
+    checks.push(check(`gradient of ${want.wrt}`, gradients[j], want));
+  });
+  if (!golden.secondOrder) return checks;
+  const second = golden.secondOrder.map(({ wrt: name }) => inputs[name!]);
+  const results = grad(weightedSum(gradients, 3000)!, second, { unused: 'zero' });
+  golden.secondOrder.forEach((want, j) => {
+    checks.push(check(`second-order gradient of ${want.wrt}`, results[j], want));
+  });
+  return checks;
+}
+
+/** A comparison of a tensor, which is read at once. */
+export function check(label: string, tensor: Tensor, want: Summary): Check {
+  return { label, got: tensor.read(), want };
+}
+
+/** Runs one case on the device. */
+export async function verifyCase(device: Device, golden: GoldenCase): Promise<CaseResult> {
+  const { name, tolerance } = golden;
+  try {
+    const checks = device.scope(`golden case ${name}`, () =>
+      golden.kind === 'op' ? opChecks(device, golden) : undefined,
+    );
+    if (!checks) return { name, tolerance, error: undefined, worst: 'unknown', passed: false };
+    let error = 0;
+    let worst = '';
+    for (const { label, got, want } of checks) {
+      const distance = relativeError(await got, want);
+      if (distance > error || worst === '') {
+        error = distance;
+        worst = label;
+      }
+    }
+    return { name, tolerance, error, worst, passed: error <= tolerance };
+  } catch (error) {
+    const worst = error instanceof Error ? error.message : String(error);
+    return { name, tolerance, error: Number.POSITIVE_INFINITY, worst, passed: false };
+  }
+}

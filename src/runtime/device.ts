@@ -1,0 +1,414 @@
+import { openAdapter } from '#adapter';
+import type { OpenedAdapter } from './adapter.ts';
+import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
+import { type Block, Memory } from './memory.ts';
+import { type Shape, sizeOf } from './shape.ts';
+import { type DType, type Slice, Tensor } from './tensor.ts';
+import { settle } from './wait.ts';
+
+export interface DeviceOptions {
+  /** 'gpu', 'lavapipe', 'swiftshader' or part of an adapter's name; by default the best one that works. */
+  readonly adapter?: string;
+  /** 'default' asks for WebGPU's default limits and no feature, as a small device would offer; for tests. */
+  readonly limits?: 'adapter' | 'default';
+}
+
+/** Which elements Device.copy copies: all from `from` on, to the front, by default. */
+export interface CopyRange {
+  readonly from?: number;
+  readonly to?: number;
+  readonly count?: number;
+}
+
+/** A shader's file as the ops import it: the name stands for the source in the pipeline cache. */
+export interface Shader {
+  readonly name: string;
+  readonly source: string;
+}
+
+/** Optional features that kernels choose their variants by; whichever the adapter has are asked for. */
+const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+/** Dispatches after which the open command buffer is submitted, so that the device starts while the host goes on. */
+const SUBMIT_AFTER = 96;
+
+/** Uniform blocks are shared by content; a program repeats a few thousand, so more than this means that one varies. */
+const MAX_UNIFORMS = 1 << 15;
+
+/**
+ * A WebGPU device with its memory, its kernels and its open command buffer. All of it is synchronous but for opening,
+ * reading and waiting.
+ */
+export class Device {
+  readonly memory: Memory;
+  readonly limits: GPUSupportedLimits;
+  readonly features: ReadonlySet<string>;
+  /** Kernels dispatched and command buffers submitted since the device was opened. */
+  dispatches = 0;
+  submits = 0;
+  private readonly kernels: KernelCache;
+  private readonly uniforms = new Map<string, Slice>();
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private encoder: GPUCommandEncoder | undefined;
+  private pass: GPUComputePassEncoder | undefined;
+  private pending = 0;
+  private failure: Error | undefined;
+  private destroyed = false;
+
+  private constructor(
+    readonly gpu: GPUDevice,
+    readonly adapter: OpenedAdapter,
+  ) {
+    this.limits = gpu.limits;
+    this.features = gpu.features as ReadonlySet<string>;
+    this.memory = new Memory(this);
+    this.kernels = new KernelCache(gpu);
+    gpu.addEventListener('uncapturederror', event => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.failure ??= new Error(`WebGPU: ${error.message}`);
+    });
+    gpu.lost.then(({ reason, message }) => {
+      if (!this.destroyed) this.failure ??= new DeviceLost(`the GPU device was lost (${reason}): ${message}`);
+    });
+  }
+
+  /** Opens the best adapter, or the one that is asked for. Throws a UserError that names what is missing. */
+  static async open({ adapter, limits = 'adapter' }: DeviceOptions = {}): Promise<Device> {
+    const opened = await openAdapter({ adapter });
+    const has = opened.adapter;
+    const descriptor: GPUDeviceDescriptor = {};
+    if (limits === 'adapter') {
+      descriptor.requiredFeatures = FEATURES.filter(feature => has.features.has(feature));
+      const required: Record<string, number> = {};
+      for (const limit in has.limits) {
+        const value = has.limits[limit as keyof GPUSupportedLimits];
+        if (typeof value === 'number' && !limit.startsWith('min') && !limit.includes('InterStage'))
+          required[limit] = value;
+      }
+      descriptor.requiredLimits = required;
+    }
+    return new Device(await settle(has.requestDevice(descriptor)), opened);
+  }
+
+  /** The most bytes that one binding of a kernel can cover; larger tensors are in parts. */
+  get bindingLimit(): number {
+    return Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize);
+  }
+
+  // Tensors
+
+  /** Memory for a tensor, of unspecified content; in parts when it is over the binding limit. */
+  empty(shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
+    const bytes = sizeOf(shape) * 4;
+    if (bytes > this.bindingLimit) return this.emptyInParts(shape, dtype, name);
+    const block = this.memory.allocate(bytes, name);
+    return new Tensor(this, shape, dtype, { block, offset: 0, bytes: Math.max(bytes, 4) }, name);
+  }
+
+  /** Parts end at whole planes (the last two axes; the last one of a matrix), so that slices of an op can match them. */
+  private emptyInParts(shape: Shape, dtype: DType, name: string): Tensor {
+    const rows = partRows(shape, this.bindingLimit);
+    const [count, plane] = rowsOf(shape);
+    const parts: Tensor[] = [];
+    for (let row = 0; row < count; row += rows) {
+      parts.push(this.empty([Math.min(rows, count - row), plane], dtype, name));
+    }
+    return new Tensor(this, shape, dtype, parts, name);
+  }
+
+  /** A tensor with these values. */
+  tensor(values: ArrayLike<number>, shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
+    if (values.length !== sizeOf(shape)) {
+      throw new Error(`${values.length} values do not fill the shape [${shape.join(', ')}]`);
+    }
+    const tensor = this.empty(shape, dtype, name);
+    this.write(tensor, values);
+    return tensor;
+  }
+
+  /** Overwrites a tensor from the host, ordered with the dispatches before and after the call. */
+  write(tensor: Tensor, values: ArrayLike<number>): void {
+    const TypedArray = tensor.dtype === 'u32' ? Uint32Array : Float32Array;
+    const data = values instanceof TypedArray ? values : TypedArray.from(values);
+    this.flush();
+    let at = 0;
+    for (const part of tensor.parts ?? [tensor]) {
+      const { block, offset } = part.slice;
+      this.gpu.queue.writeBuffer(block.buffer, offset, data as Float32Array<ArrayBuffer>, at, part.size);
+      at += part.size;
+    }
+  }
+
+  /** Copies elements between tensors: `count` of them, from element `from` of the source to element `to` of the target. */
+  copy(source: Tensor, target: Tensor, { from = 0, to = 0, count: asked }: CopyRange = {}): void {
+    const count = asked ?? source.size - from;
+    if (source.parts || target.parts) {
+      copyParts(this, source, target, from, to, count);
+      return;
+    }
+    const [a, b] = [source.slice, target.slice];
+    if (from + count > source.size || to + count > target.size) {
+      throw new Error(`cannot copy ${count} elements from ${source} at ${from} to ${target} at ${to}`);
+    }
+    this.pass?.end();
+    this.pass = undefined;
+    this.encoder ??= this.gpu.createCommandEncoder();
+    this.encoder.copyBufferToBuffer(a.block.buffer, a.offset + from * 4, b.block.buffer, b.offset + to * 4, count * 4);
+    this.pending++;
+  }
+
+  /** Reads an f32 tensor. The values are those at the time of the call. */
+  async read(tensor: Tensor): Promise<Float32Array> {
+    return new Float32Array(await this.readBytes(tensor));
+  }
+
+  /** Reads a u32 tensor. */
+  async readU32(tensor: Tensor): Promise<Uint32Array> {
+    return new Uint32Array(await this.readBytes(tensor));
+  }
+
+  private readBytes(tensor: Tensor): Promise<ArrayBuffer> {
+    const parts = tensor.parts ?? [tensor];
+    const staging = parts.map(part => {
+      const { block, offset } = part.slice;
+      const size = Math.max(part.bytes, 4);
+      const buffer = this.gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+      this.pass?.end();
+      this.pass = undefined;
+      this.encoder ??= this.gpu.createCommandEncoder();
+      this.encoder.copyBufferToBuffer(block.buffer, offset, buffer, 0, size);
+      return buffer;
+    });
+    this.flush();
+    return this.collect(staging, parts, tensor.bytes);
+  }
+
+  private async collect(staging: GPUBuffer[], parts: readonly Tensor[], bytes: number): Promise<ArrayBuffer> {
+    const result = new Uint8Array(bytes);
+    let at = 0;
+    try {
+      for (const [i, buffer] of staging.entries()) {
+        await settle(buffer.mapAsync(GPUMapMode.READ));
+        result.set(new Uint8Array(buffer.getMappedRange(0, Math.max(parts[i].bytes, 4)), 0, parts[i].bytes), at);
+        at += parts[i].bytes;
+      }
+    } catch (error) {
+      this.throwFailure();
+      throw error;
+    } finally {
+      for (const buffer of staging) buffer.destroy();
+    }
+    this.throwFailure();
+    return result.buffer;
+  }
+
+  // Memory
+
+  /**
+   * Runs a synchronous function whose temporaries go back to the pool when it ends. Tensors in its result (alone, in
+   * arrays, maps or plain objects) live on in the scope around it. Name the scope after what it computes: the name is in
+   * the error that a stale tensor gives.
+   */
+  scope<T>(label: string, body: () => T): T {
+    this.memory.open(label);
+    let survivors: Block[] = [];
+    try {
+      const result = body();
+      if (result instanceof Promise) throw new Error(`scope "${label}": the body must not be asynchronous`);
+      survivors = tensorsIn(result).flatMap(tensor => tensor.blocks);
+      return result;
+    } finally {
+      this.memory.close(survivors);
+    }
+  }
+
+  /** Makes a tensor outlive every scope, until `discard`. */
+  keep(tensor: Tensor): Tensor {
+    for (const block of tensor.blocks) this.memory.keep(block);
+    return tensor;
+  }
+
+  /** Gives a kept tensor's memory back to the pool. */
+  discard(tensor: Tensor): void {
+    for (const block of tensor.blocks) this.memory.discard(block);
+  }
+
+  // Kernels
+
+  kernel(shader: Shader, options: KernelOptions = {}): Kernel {
+    return this.kernels.get(shader.name, shader.source, options);
+  }
+
+  /**
+   * Appends a dispatch: storage bindings in the shader's order, then its uniform block as 32-bit words (floats through
+   * `floatBits`), then the number of workgroups.
+   */
+  dispatch(kernel: Kernel, tensors: readonly Tensor[], words: readonly number[], groups: readonly number[]): void {
+    if (this.failure) this.throwFailure();
+    let key = `${kernel.id}`;
+    const slices: Slice[] = [];
+    for (const tensor of tensors) {
+      const slice = tensor.slice;
+      slices.push(slice);
+      key += `,${slice.block.id}:${slice.offset}:${slice.bytes}`;
+    }
+    if (words.length > 0) {
+      const uniform = this.uniform(words);
+      slices.push(uniform);
+      key += `,u${uniform.block.id}`;
+    }
+    let bindGroup = this.bindGroups.get(key);
+    if (!bindGroup) {
+      bindGroup = this.createBindGroup(kernel, slices);
+      this.bindGroups.set(key, bindGroup);
+    }
+    if (!this.pass) {
+      this.encoder ??= this.gpu.createCommandEncoder();
+      this.pass = this.encoder.beginComputePass();
+    }
+    this.pass.setPipeline(kernel.pipeline);
+    this.pass.setBindGroup(0, bindGroup);
+    this.pass.dispatchWorkgroups(groups[0], groups[1] ?? 1, groups[2] ?? 1);
+    this.dispatches++;
+    if (++this.pending >= SUBMIT_AFTER) this.flush();
+  }
+
+  private createBindGroup(kernel: Kernel, slices: readonly Slice[]): GPUBindGroup {
+    if (slices.length !== kernel.access.length) {
+      throw new Error(`kernel ${kernel.name} has ${kernel.access.length} bindings, got ${slices.length}`);
+    }
+    return this.gpu.createBindGroup({
+      label: kernel.name,
+      layout: kernel.layout,
+      entries: slices.map(({ block, offset, bytes }, binding) => ({
+        binding,
+        resource: { buffer: block.buffer, offset, size: bytes },
+      })),
+    });
+  }
+
+  /** The uniform block with this content: shapes repeat from step to step, so each is written once. */
+  private uniform(words: readonly number[]): Slice {
+    const key = words.join();
+    let slice = this.uniforms.get(key);
+    if (!slice) {
+      if (this.uniforms.size >= MAX_UNIFORMS) this.forgetBindings();
+      const bytes = Math.ceil(words.length / 4) * 16;
+      const buffer = this.gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
+      new Uint32Array(buffer.getMappedRange()).set(words);
+      buffer.unmap();
+      slice = { block: { id: this.uniforms.size, buffer, bytes, lent: 1 }, offset: 0, bytes };
+      this.uniforms.set(key, slice);
+    }
+    return slice;
+  }
+
+  private forgetBindings(): void {
+    this.flush();
+    for (const { block } of this.uniforms.values()) block.buffer.destroy();
+    this.uniforms.clear();
+    this.bindGroups.clear();
+  }
+
+  /** Submits what was dispatched so far. */
+  flush(): void {
+    if (!this.encoder) return;
+    this.pass?.end();
+    const commands = this.encoder.finish();
+    this.pass = undefined;
+    this.encoder = undefined;
+    this.pending = 0;
+    this.submits++;
+    this.gpu.queue.submit([commands]);
+  }
+
+  /** Submits and waits until the device has done everything. Throws what WebGPU reported since the last wait. */
+  async finish(): Promise<void> {
+    this.flush();
+    await settle(this.gpu.queue.onSubmittedWorkDone());
+    this.throwFailure();
+  }
+
+  private throwFailure(): void {
+    if (!this.failure) return;
+    const failure = this.failure;
+    if (!(failure instanceof DeviceLost)) this.failure = undefined;
+    throw failure;
+  }
+
+  /** Destroys the buffers that nobody uses any more, with the bind groups that hold them. */
+  trim(): void {
+    this.forgetBindings();
+    this.memory.trim();
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+    this.gpu.destroy();
+  }
+}
+
+/** The device went away (a driver reset, a laptop's sleep): training goes on from the last checkpoint on a new one. */
+export class DeviceLost extends Error {
+  override readonly name = 'DeviceLost';
+}
+
+const bitsBuffer = new DataView(new ArrayBuffer(4));
+
+/** The bits of an f32 as a 32-bit word of a uniform block. */
+export function floatBits(value: number): number {
+  bitsBuffer.setFloat32(0, value);
+  return bitsBuffer.getUint32(0);
+}
+
+/**
+ * Workgroups for `count` invocations in a row: two dimensions where one is not enough. The kernel's index is
+ * `(workgroup.y * groups.x + workgroup.x) * size + local`.
+ */
+export function grid(count: number, workgroupSize: number): [number, number] {
+  const groups = Math.max(1, Math.ceil(count / workgroupSize));
+  if (groups <= 65535) return [groups, 1];
+  const rows = Math.ceil(groups / 65535);
+  return [Math.ceil(groups / rows), rows];
+}
+
+/** A shape as rows × plane, the plane being the last two axes (the last one of a matrix, one element of a vector). */
+export function rowsOf(shape: Shape): [rows: number, plane: number] {
+  const plane = sizeOf(shape.slice(shape.length > 2 ? -2 : 1));
+  return [sizeOf(shape) / plane, plane];
+}
+
+/** How many rows of this shape go into one part. */
+function partRows(shape: Shape, limit: number): number {
+  const [, plane] = rowsOf(shape);
+  const rows = Math.floor(limit / 4 / plane);
+  if (rows === 0) throw new Error(`one plane of [${shape.join(', ')}] is over the binding limit of ${limit} bytes`);
+  return rows;
+}
+
+/** Copies between tensors of which one or both are in parts, piece by piece. */
+function copyParts(device: Device, source: Tensor, target: Tensor, from: number, to: number, count: number): void {
+  let targetStart = 0;
+  for (const b of target.parts ?? [target]) {
+    let sourceStart = 0;
+    for (const a of source.parts ?? [source]) {
+      // Positions in the copied range: this pair of parts shares [first, last).
+      const first = Math.max(0, sourceStart - from, targetStart - to);
+      const last = Math.min(count, sourceStart + a.size - from, targetStart + b.size - to);
+      if (first < last) {
+        device.copy(a, b, { from: from + first - sourceStart, to: to + first - targetStart, count: last - first });
+      }
+      sourceStart += a.size;
+    }
+    targetStart += b.size;
+  }
+}
+
+/** The tensors in a value: itself, or in arrays, maps and plain objects, to any depth. */
+function tensorsIn(value: unknown): Tensor[] {
+  if (value instanceof Tensor) return [value];
+  if (Array.isArray(value)) return value.flatMap(tensorsIn);
+  if (value instanceof Map) return [...value.values()].flatMap(tensorsIn);
+  if (value && Object.getPrototypeOf(value) === Object.prototype) return Object.values(value).flatMap(tensorsIn);
+  return [];
+}

@@ -1,0 +1,100 @@
+/** How a kernel uses one of its bindings, read from the shader's own declarations. */
+export type Access = 'read' | 'read_write' | 'uniform';
+
+/** Overrides of a pipeline: the constants that size workgroups and loops. */
+export type Constants = Readonly<Record<string, number>>;
+
+/** Text put in place of an identifier: what WGSL cannot take as an override (an expression, an element type). */
+export type Substitutions = Readonly<Record<string, string>>;
+
+export interface KernelOptions {
+  readonly constants?: Constants;
+  readonly text?: Substitutions;
+}
+
+/** A compute pipeline with what a dispatch needs to know of it. */
+export interface Kernel {
+  readonly id: number;
+  readonly name: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly access: readonly Access[];
+}
+
+/** Puts text in place of whole identifiers. An identifier that does not occur is an error: the shader has changed. */
+export function substitute(source: string, text: Substitutions, name: string): string {
+  let result = source;
+  for (const [identifier, replacement] of Object.entries(text)) {
+    const pattern = new RegExp(`\\b${identifier}\\b`, 'g');
+    if (!pattern.test(result)) throw new Error(`shader ${name} has no identifier ${identifier}`);
+    result = result.replace(pattern, () => replacement);
+  }
+  return result;
+}
+
+/** The bindings of group 0 in order, from the declarations `@group(0) @binding(i) var<…>`. */
+export function bindingsOf(source: string, name: string): Access[] {
+  const access: Access[] = [];
+  const declaration = /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(storage\s*,\s*(read_write|read)|uniform)\s*>/g;
+  for (const [, index, kind, storage] of source.matchAll(declaration)) {
+    access[Number(index)] = kind === 'uniform' ? 'uniform' : (storage as Access);
+  }
+  for (let index = 0; index < access.length; index++) {
+    if (!access[index]) throw new Error(`shader ${name} does not declare binding ${index}`);
+  }
+  return access;
+}
+
+/** Compiles kernels and keeps them: pipelines by source and constants, layouts by their list of accesses. */
+export class KernelCache {
+  private readonly kernels = new Map<string, Kernel>();
+  private readonly layouts = new Map<string, { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }>();
+
+  constructor(private readonly gpu: GPUDevice) {}
+
+  get size(): number {
+    return this.kernels.size;
+  }
+
+  /** The kernel of this name with these options; compiled when it is first asked for. One name stands for one source. */
+  get(name: string, source: string, { constants, text }: KernelOptions): Kernel {
+    let key = name;
+    if (constants) for (const constant in constants) key += `|${constant}=${constants[constant]}`;
+    if (text) for (const identifier in text) key += `|${identifier}:${text[identifier]}`;
+    let kernel = this.kernels.get(key);
+    if (!kernel) {
+      kernel = this.compile(name, key, text ? substitute(source, text, name) : source, constants);
+      this.kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  private compile(name: string, label: string, code: string, constants: Constants = {}): Kernel {
+    const access = bindingsOf(code, name);
+    const { layout, pipelineLayout } = this.layoutOf(access);
+    const module = this.gpu.createShaderModule({ label: name, code });
+    const pipeline = this.gpu.createComputePipeline({
+      label,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: 'main', constants: { ...constants } },
+    });
+    return { id: this.kernels.size, name, pipeline, layout, access };
+  }
+
+  private layoutOf(access: readonly Access[]) {
+    const key = access.join();
+    let found = this.layouts.get(key);
+    if (!found) {
+      const type = { read: 'read-only-storage', read_write: 'storage', uniform: 'uniform' } as const;
+      const entries = access.map((kind, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: type[kind] },
+      }));
+      const layout = this.gpu.createBindGroupLayout({ entries });
+      found = { layout, pipelineLayout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+      this.layouts.set(key, found);
+    }
+    return found;
+  }
+}

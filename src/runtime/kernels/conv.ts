@@ -1,0 +1,120 @@
+import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
+import convSource from '../../../shaders/conv2d.wgsl';
+import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
+import type { Shape } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+import { stridedCopy } from './copy.ts';
+import { reduce } from './reduce.ts';
+
+const CONV = { name: 'conv2d', source: convSource };
+const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
+const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
+const CHANNELS = 8;
+const PIXELS = 4;
+
+/** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
+export interface ConvGeometry {
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly groups: number;
+}
+
+/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW]. */
+export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
+  const { stride, padding, groups } = geometry;
+  const [n, c, height, width] = x.shape;
+  const [o, groupChannels, kh, kw] = w.shape;
+  if (x.rank !== 4 || w.rank !== 4 || groupChannels * groups !== c || o % groups !== 0) {
+    throw new Error(`conv2d: ${x} and weight ${w} do not fit with ${groups} groups`);
+  }
+  const outHeight = Math.floor((height + 2 * padding[0] - kh) / stride[0]) + 1;
+  const outWidth = Math.floor((width + 2 * padding[1] - kw) / stride[1]) + 1;
+  if (outHeight < 1 || outWidth < 1) throw new Error(`conv2d: ${x} is smaller than the kernel ${kh}×${kw}`);
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth]);
+  const quads = n * outHeight * Math.ceil(outWidth / PIXELS);
+  const workgroup = quads > 256 ? 64 : 32;
+  const width3 = kw === 3 && stride[1] === 1 ? 1 : 0;
+  const kernel = device.kernel(CONV, { constants: { WORKGROUP: workgroup, WIDTH3: width3 } });
+  const words = [quads, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
+  device.dispatch(kernel, [x, w, y], words, [Math.ceil(quads / workgroup), channelBlocks(o, groups)]);
+  return y;
+}
+
+/** y [N, O, *outputSize] from x [N, C, H, W] and w [C, O / groups, KH, KW]: the adjoint of conv2d in its input. */
+export function convTranspose2d(
+  x: Tensor,
+  w: Tensor,
+  { stride, padding, groups }: ConvGeometry,
+  outputSize: readonly [number, number],
+): Tensor {
+  const [n, c, height, width] = x.shape;
+  const [wc, groupOutputs, kh, kw] = w.shape;
+  if (x.rank !== 4 || w.rank !== 4 || wc !== c || c % groups !== 0) {
+    throw new Error(`convTranspose2d: ${x} and weight ${w} do not fit with ${groups} groups`);
+  }
+  const [outHeight, outWidth] = outputSize;
+  const o = groupOutputs * groups;
+  if (stride[0] === 1 && stride[1] === 1) {
+    const full: [number, number] = [kh - 1 - padding[0], kw - 1 - padding[1]];
+    return conv2d(x, flipped(w, groups), { stride: [1, 1], padding: full, groups });
+  }
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth]);
+  const rows = Math.ceil(outHeight / stride[0]);
+  const quads = n * rows * Math.ceil(Math.ceil(outWidth / stride[1]) / PIXELS);
+  const workgroup = quads > 256 ? 64 : 32;
+  const kernel = device.kernel(TRANSPOSE, { constants: { WORKGROUP: workgroup } });
+  const words = [n, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
+  const phases = stride[0] * stride[1];
+  device.dispatch(kernel, [x, w, y], words, [Math.ceil(quads / workgroup), channelBlocks(o, groups), phases]);
+  return y;
+}
+
+/** w [C, O/g, KH, KW] as the kernel [O, C/g, KH, KW] of the plain convolution that equals the transposed one at stride 1. */
+function flipped(w: Tensor, groups: number): Tensor {
+  const [c, groupOutputs, kh, kw] = w.shape;
+  const groupChannels = c / groups;
+  const target = w.device.empty([groups * groupOutputs, groupChannels, kh, kw]);
+  const taps = kh * kw;
+  stridedCopy(
+    w,
+    { start: taps - 1, strides: [groupChannels * groupOutputs * taps, taps, groupOutputs * taps, -1] },
+    target,
+    { start: 0, strides: [groupOutputs * groupChannels * taps, groupChannels * taps, taps, 1] },
+    [groups, groupOutputs, groupChannels, taps],
+  );
+  return target;
+}
+
+/** u [O, C / groups, KH, KW]: the gradient of conv2d(x, w) in w, `v` being the gradient of its output. */
+export function conv2dWeightGradient(
+  x: Tensor,
+  v: Tensor,
+  { stride, padding, groups }: ConvGeometry,
+  kernelSize: readonly [number, number],
+): Tensor {
+  const [n, c, height, width] = x.shape;
+  const [, o, outHeight, outWidth] = v.shape;
+  const [kh, kw] = kernelSize;
+  const { device } = x;
+  const shape: Shape = [o, c / groups, kh, kw];
+  const taps = (c / groups) * kh * kw;
+  const workgroup = taps > 128 ? 64 : 32;
+  const groupsX = Math.ceil(taps / (2 * workgroup));
+  const blocks = channelBlocks(o, groups);
+  const rows = n * outHeight;
+  // Enough workgroups to fill the device: the sum over pixels is the only axis left to cut.
+  const splits = Math.max(1, Math.min(rows, Math.floor(64 / (groupsX * blocks))));
+  const rowsPerSplit = Math.ceil(rows / splits);
+  const output = device.empty(splits > 1 ? [splits, ...shape] : shape);
+  const kernel = device.kernel(WEIGHT, { constants: { WORKGROUP: workgroup } });
+  const words = [n, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding, rowsPerSplit];
+  device.dispatch(kernel, [x, v, output], words, [groupsX, blocks, splits]);
+  return splits > 1 ? reduce(output, [0]).view(shape) : output;
+}
+
+/** Blocks of 8 output channels, which do not cross groups. */
+function channelBlocks(channels: number, groups: number): number {
+  return groups * Math.ceil(channels / groups / CHANNELS);
+}

@@ -1,0 +1,137 @@
+import binarySource from '../../../shaders/binary.wgsl';
+import ternarySource from '../../../shaders/ternary.wgsl';
+import unarySource from '../../../shaders/unary.wgsl';
+import { floatBits, grid } from '../device.ts';
+import { broadcastShapes, type Shape, sameShape, sizeOf, stridesOf } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+
+const UNARY = { name: 'unary', source: unarySource };
+const BINARY = { name: 'binary', source: binarySource };
+const TERNARY = { name: 'ternary', source: ternarySource };
+const WORKGROUP = 64;
+const MAX_RANK = 6;
+
+/** y = f(x): `expression` is WGSL in `x` and the constants `a` and `b`. */
+export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
+  const { device } = x;
+  const y = device.empty(x.shape);
+  const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression } });
+  inParts([x], y, ([from], to) => {
+    const words = [to.size, floatBits(a), floatBits(b)];
+    device.dispatch(kernel, [from, to], words, grid(to.size, WORKGROUP * 4));
+  });
+  return y;
+}
+
+/** z = f(x, y) with broadcasting: `expression` is WGSL in `x`, `y` and the constant `a`. */
+export function binary(x: Tensor, y: Tensor, expression: string, a = 0): Tensor {
+  return broadcast(BINARY, [x, y], expression, a);
+}
+
+/** w = f(x, y, z) with broadcasting: `expression` is WGSL in `x`, `y`, `z` and the constant `a`. */
+export function ternary(x: Tensor, y: Tensor, z: Tensor, expression: string, a = 0): Tensor {
+  return broadcast(TERNARY, [x, y, z], expression, a);
+}
+
+function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expression: string, a: number): Tensor {
+  const { device } = operands[0];
+  const shape = operands.map(operand => operand.shape).reduce(broadcastShapes);
+  const output = device.empty(shape);
+  inParts(operands, output, (inputs, to) => {
+    const axes = collapse(
+      to.shape,
+      inputs.map(input => input.shape),
+    );
+    const last = axes.shape[axes.shape.length - 1];
+    const lanes = last % 4 === 0 ? 4 : 1;
+    const kernel = device.kernel(shader, {
+      text: { EXPRESSION: expression },
+      constants: { RANK: axes.shape.length, LANES: lanes },
+    });
+    const words = [to.size, floatBits(a), 0, 0, ...pad(axes.shape), ...axes.strides.flatMap(pad)];
+    device.dispatch(kernel, [...inputs, to], words, grid(to.size / lanes, WORKGROUP));
+  });
+  return output;
+}
+
+/** Two vec4u of a uniform block. */
+function pad(values: readonly number[]): number[] {
+  return Array.from({ length: 8 }, (_, i) => values[i] ?? 0);
+}
+
+/**
+ * The iteration space with neighbouring axes merged wherever every operand walks through them as through one; strides are
+ * 0 along the axes that an operand is repeated on.
+ */
+function collapse(shape: Shape, operands: readonly Shape[]): { shape: number[]; strides: number[][] } {
+  const strides = operands.map(operand => {
+    const own = stridesOf(operand);
+    const offset = shape.length - operand.length;
+    return shape.map((_, axis) => (axis < offset || operand[axis - offset] === 1 ? 0 : own[axis - offset]));
+  });
+  const merged: number[] = [];
+  const mergedStrides: number[][] = operands.map(() => []);
+  for (let axis = 0; axis < shape.length; axis++) {
+    if (shape[axis] === 1) continue;
+    const top = merged.length - 1;
+    const joins = top >= 0 && strides.every((s, i) => mergedStrides[i][top] === s[axis] * shape[axis]);
+    if (joins) merged[top] *= shape[axis];
+    else merged.push(shape[axis]);
+    strides.forEach((s, i) => {
+      mergedStrides[i][joins ? top : merged.length - 1] = s[axis];
+    });
+  }
+  if (merged.length === 0) return { shape: [1], strides: operands.map(() => [0]) };
+  if (merged.length > MAX_RANK) throw new Error(`elementwise ops take at most ${MAX_RANK} axes after merging`);
+  return { shape: merged, strides: mergedStrides };
+}
+
+/**
+ * Runs `body` once for ordinary tensors, or once for each part of an output over the binding limit. An operand then has
+ * the output's shape, or one element, or is small and constant along the leading axes' rows of a part.
+ */
+function inParts(
+  operands: readonly Tensor[],
+  output: Tensor,
+  body: (inputs: readonly Tensor[], output: Tensor) => void,
+): void {
+  if (!output.parts) {
+    body(operands, output);
+    return;
+  }
+  const { device } = output;
+  const plane = output.parts[0].shape[1];
+  let start = 0;
+  for (const part of output.parts) {
+    const rows = part.shape[0];
+    const inputs = operands.map(operand => {
+      if (operand.size === 1) return operand.view([1, 1]);
+      if (sameShape(operand.shape, output.shape)) return range(operand, start, rows, plane);
+      return perRow(operand, output.shape, start, rows);
+    });
+    body(inputs, part);
+    start += rows;
+  }
+
+  /** Rows of an operand of the output's shape. Its parts are cut alike, so that they serve as they are. */
+  function range(operand: Tensor, first: number, rows: number, width: number): Tensor {
+    const index = output.parts!.findIndex((_, i) => i * output.parts![0].shape[0] === first);
+    return operand.parts?.[index] ?? operand.window(first * width, [rows, width]);
+  }
+
+  /** The values that an operand repeated within planes takes on a range of rows: [rows, 1]. */
+  function perRow(operand: Tensor, shape: Shape, first: number, rows: number): Tensor {
+    const rank = shape.length;
+    const lead = shape.slice(0, rank > 2 ? -2 : 1);
+    const aligned = [...new Array<number>(rank - operand.rank).fill(1), ...operand.shape];
+    const planeAxes = aligned.slice(lead.length);
+    if (sizeOf(planeAxes) !== 1) {
+      throw new Error(`${operand} does not broadcast within the planes of a tensor in parts, [${shape.join(', ')}]`);
+    }
+    const zeros = device.tensor(new Float32Array(sizeOf(lead)), lead);
+    const full = broadcast(BINARY, [operand.view(aligned.slice(0, lead.length)), zeros], 'x + y', 0);
+    const result = device.empty([rows, 1]);
+    device.copy(full, result, { from: first, count: rows });
+    return result;
+  }
+}

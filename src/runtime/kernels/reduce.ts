@@ -1,0 +1,79 @@
+import reduceSource from '../../../shaders/reduce.wgsl';
+import { grid } from '../device.ts';
+import { normalizeAxis, sizeOf, stridesOf } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+
+const REDUCE = { name: 'reduce', source: reduceSource };
+const WORKGROUP = 64;
+
+const COMBINE = {
+  sum: { EXPRESSION: 'x + y', INITIAL: '0.0' },
+  max: { EXPRESSION: 'max(x, y)', INITIAL: '-3.4028234663852886e38' },
+} as const;
+
+export type Reduction = keyof typeof COMBINE;
+
+/** Sums (or takes the maximum) over axes, which stay with length 1. The order of additions depends on the shape alone. */
+export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum'): Tensor {
+  const reducedAxes = new Set(axes.map(axis => normalizeAxis(axis, x.rank)));
+  const shape = x.shape.map((n, axis) => (reducedAxes.has(axis) ? 1 : n));
+  if (x.parts) return reduceParts(x, reducedAxes, kind).view(shape);
+  const { device } = x;
+  const kept = group(x, axis => !reducedAxes.has(axis));
+  const reduced = group(x, axis => reducedAxes.has(axis));
+  const keptSize = sizeOf(shape);
+  const length = x.size / keptSize;
+
+  // Long reductions with few results are cut over several workgroups, then added.
+  const lanes = length >= 32 && keptSize < 16384 ? WORKGROUP : 1;
+  const splits = lanes > 1 && keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
+  const output = device.empty(splits > 1 ? [keptSize, splits] : shape);
+  const kernel = device.kernel(REDUCE, { text: COMBINE[kind], constants: { LANES: lanes } });
+  const words = [keptSize, length, splits, Math.ceil(length / splits)];
+  words.push(...kept.shape, 0, ...kept.strides, 0, ...reduced.shape, 0, ...reduced.strides, 0);
+  const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
+  device.dispatch(kernel, [x, output], words, [gx, gy, splits]);
+  return splits > 1 ? reduce(output, [1], kind).view(shape) : output;
+}
+
+/** The chosen axes collapsed to three, the outer ones of length 1 where fewer are left. */
+function group(x: Tensor, chosen: (axis: number) => boolean): { shape: number[]; strides: number[] } {
+  const all = stridesOf(x.shape);
+  const shape: number[] = [];
+  const strides: number[] = [];
+  for (let axis = 0; axis < x.rank; axis++) {
+    if (!chosen(axis) || x.shape[axis] === 1) continue;
+    const top = shape.length - 1;
+    if (top >= 0 && strides[top] === all[axis] * x.shape[axis]) {
+      shape[top] *= x.shape[axis];
+      strides[top] = all[axis];
+    } else {
+      shape.push(x.shape[axis]);
+      strides.push(all[axis]);
+    }
+  }
+  if (shape.length > 3) throw new Error(`a reduction of ${x} takes at most three separate groups of axes`);
+  while (shape.length < 3) {
+    shape.unshift(1);
+    strides.unshift(0);
+  }
+  return { shape, strides };
+}
+
+/** A tensor in parts (rows of planes) reduced over all its axes, or over the axes of its planes. */
+function reduceParts(x: Tensor, axes: ReadonlySet<number>, kind: Reduction): Tensor {
+  const { device } = x;
+  const planeFrom = x.rank > 2 ? x.rank - 2 : 1;
+  const rowsToo = Array.from({ length: planeFrom }, (_, axis) => axes.has(axis));
+  const planesToo = Array.from({ length: x.rank - planeFrom }, (_, axis) => axes.has(planeFrom + axis));
+  if (planesToo.includes(false)) throw new Error(`${x} is over the binding limit: it reduces over whole planes only`);
+  const sums = device.empty([x.parts!.reduce((rows, part) => rows + part.shape[0], 0)]);
+  let at = 0;
+  for (const part of x.parts!) {
+    device.copy(reduce(part, [1], kind), sums, { to: at });
+    at += part.shape[0];
+  }
+  const lead = x.shape.slice(0, planeFrom);
+  const leadAxes = rowsToo.flatMap((yes, axis) => (yes ? [axis] : []));
+  return leadAxes.length > 0 ? reduce(sums.view(lead), leadAxes, kind) : sums;
+}

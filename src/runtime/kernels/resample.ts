@@ -1,0 +1,85 @@
+import source from '../../../shaders/resample2d.wgsl';
+import upfirdnSource from '../../../shaders/upfirdn2d.wgsl';
+import { type Device, floatBits, grid } from '../device.ts';
+import type { Tensor } from '../tensor.ts';
+
+const RESAMPLE = { name: 'resample2d', source };
+const UPFIRDN = { name: 'upfirdn2d', source: upfirdnSource };
+const WORKGROUP = 64;
+
+/** A sparse matrix [outputs, inputs] as a list of rows of (input index, weight); one axis of a resampling. */
+export interface Table {
+  readonly inputs: number;
+  readonly rows: readonly (readonly (readonly [index: number, weight: number])[])[];
+}
+
+/** The transposed matrix: the table of the gradient. */
+export function transposeTable({ inputs, rows }: Table): Table {
+  const columns: [number, number][][] = Array.from({ length: inputs }, () => []);
+  rows.forEach((row, output) => {
+    for (const [index, weight] of row) columns[index].push([output, weight]);
+  });
+  return { inputs: rows.length, rows: columns };
+}
+
+const uploaded = new WeakMap<Device, WeakMap<Table, Tensor>>();
+
+/** A table as resample2d.wgsl reads it, uploaded once for each device. */
+function onDevice(device: Device, table: Table): Tensor {
+  let tables = uploaded.get(device);
+  if (!tables) {
+    tables = new WeakMap();
+    uploaded.set(device, tables);
+  }
+  let tensor = tables.get(table);
+  if (!tensor) {
+    const offsets = [0];
+    const entries: number[] = [];
+    for (const row of table.rows) {
+      for (const [index, weight] of row) entries.push(index, floatBits(weight));
+      offsets.push(entries.length / 2);
+    }
+    tensor = device.keep(device.tensor([...offsets, ...entries], [offsets.length + entries.length], 'u32', 'table'));
+    tables.set(table, tensor);
+  }
+  return tensor;
+}
+
+/** y [N, C, OH, OW] = rows · x [N, C, H, W] · columnsᵀ, plane by plane. */
+export function resample2d(x: Tensor, rows: Table, columns: Table): Tensor {
+  const [n, c, height, width] = x.shape;
+  if (x.rank !== 4 || rows.inputs !== height || columns.inputs !== width) {
+    throw new Error(`resample2d: ${x} does not fit tables for ${rows.inputs}×${columns.inputs}`);
+  }
+  const { device } = x;
+  const y = device.empty([n, c, rows.rows.length, columns.rows.length]);
+  const words = [y.size, height, width, rows.rows.length, columns.rows.length];
+  const tables = [onDevice(device, rows), onDevice(device, columns)];
+  device.dispatch(device.kernel(RESAMPLE), [x, ...tables, y], words, grid(y.size, WORKGROUP));
+  return y;
+}
+
+/** What upfirdn2d does to an image: factors and pads for [y, x], the pads before and after each axis; negative pads crop. */
+export interface Upfirdn {
+  readonly up: readonly [number, number];
+  readonly down: readonly [number, number];
+  readonly pad: readonly [top: number, bottom: number, left: number, right: number];
+  /** False for a true convolution (the filter reversed), true for a correlation. */
+  readonly flip: boolean;
+  readonly gain: number;
+}
+
+/** y [N, C, OH, OW] from x [N, C, H, W] and a filter [KH, KW]: upsample, pad, filter, downsample. */
+export function upfirdn2d(x: Tensor, filter: Tensor, { up, down, pad, flip, gain }: Upfirdn): Tensor {
+  const [n, c, height, width] = x.shape;
+  const [kh, kw] = filter.shape;
+  const outHeight = Math.floor((height * up[0] + pad[0] + pad[1] - kh + down[0]) / down[0]);
+  const outWidth = Math.floor((width * up[1] + pad[2] + pad[3] - kw + down[1]) / down[1]);
+  if (outHeight < 1 || outWidth < 1) throw new Error(`upfirdn2d: ${x} is smaller than the filter ${kh}×${kw}`);
+  const { device } = x;
+  const y = device.empty([n, c, outHeight, outWidth]);
+  const words = [y.size, height, width, outHeight, outWidth, kh, kw, ...up, ...down, pad[0], pad[2]];
+  words.push(flip ? 1 : 0, floatBits(gain));
+  device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP));
+  return y;
+}
