@@ -11,10 +11,9 @@ export type { Rgb8 } from './rgb8.ts';
 export const maxPixels = 2 ** 26;
 
 /**
- * Decodes a JPEG, PNG or WebP file to RGB, upright as its EXIF orientation says (JPEG alone: PNG and
- * WebP as stored). Grey becomes three equal channels,
- * alpha is composited over white, 16 bits a channel become 8, colour profiles are ignored; of an animation the first
- * frame is taken.
+ * Decodes a JPEG, PNG or WebP file to RGB. A JPEG is turned upright as its EXIF data says, PNG and WebP are taken as
+ * stored. Grey becomes three equal channels, alpha is composited over white, 16 bits a channel become 8, colour profiles
+ * are ignored; of an animation the first frame is taken.
  * @param name the file's name, for messages
  * @throws UserError where the file is damaged, of another format or beyond maxPixels
  */
