@@ -149,14 +149,14 @@ export function samplePerson(identity: number, seed: number): Person {
   const hairStyle = d.weighted([
     hard * hard * (0.25 + 0.9 * aged),
     0.35 + 3.2 * hard,
-    0.12 + 4.2 * soft,
+    0.1 + 5.5 * soft * soft,
     1.3 * soft,
     0.25 + 0.9 * dark,
   ]);
   const hair = sampleHair(d, hairStyle, aged, hard);
   hair.grey = grey;
 
-  const cut = hard > 0.5 ? d.weighted([3.4, 1.6, 1, 0.7, 1.1]) : 0;
+  const cut = hard > 0.55 ? d.weighted([3.4, 1.6, 1, 0.7, 1.1]) : 0;
   const jaw = d.normal(0, 1);
   const long = d.normal(0, 1);
   const eyeSize = d.normal(0, 1);

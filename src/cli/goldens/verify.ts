@@ -1,9 +1,12 @@
 import { add, grad, isTracked, mul, sum, variable } from '../../autograd/index.ts';
+import { applyEffects, discardEffects } from '../../models/effects.ts';
+import { initialize, loadStateDict, release } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import { sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { type Filled, fillValues, type GoldenCase, relativeError, type Summary, v } from './format.ts';
-import { evaluateOp } from './ops.ts';
+import { builders } from './modules.ts';
+import { evaluateOp, UnknownCase } from './ops.ts';
 
 /** How one golden case came out: its largest error in units of the comparison rule, undefined if the case is unknown. */
 export interface CaseResult {
@@ -64,6 +67,53 @@ function opChecks(device: Device, golden: GoldenCase): Check[] | undefined {
   return checks;
 }
 
+function moduleChecks(device: Device, golden: GoldenCase): Check[] | undefined {
+  const build = builders[golden.module!];
+  if (!build) return undefined;
+  const { module, forward } = build(golden);
+  if (module) {
+    initialize(module, device);
+    loadStateDict(module, goldenState(golden), { source: golden.name, ignoreUnknown: true });
+    if (golden.mode === 'train') module.train();
+    else module.eval();
+  }
+  try {
+    discardEffects();
+    const inputs: Record<string, Tensor> = {};
+    for (const filled of golden.inputs) inputs[filled.name] = variable(filledTensor(device, filled), filled.name);
+    const outputs = forward(inputs);
+    const checks = golden.outputs.map((want, k) => check(`output ${want.name}`, outputs[k], want));
+    if (golden.gradients?.length) {
+      const state = module?.state();
+      const wrt = golden.gradients.map(({ wrt: name }) => inputs[name!] ?? state!.get(name!)!.value);
+      const loss = golden.scalar ? outputs[0] : weightedSum(outputs, 2000)!;
+      grad(loss, wrt).forEach((gradient, j) => {
+        checks.push(check(`gradient of ${golden.gradients![j].wrt}`, gradient, golden.gradients![j]));
+      });
+    }
+    applyEffects(device.tensor([0], [1], 'u32'));
+    for (const want of golden.stateAfter ?? []) {
+      const key = want.key ?? want.name!;
+      checks.push(check(`${key} afterwards`, module!.state().get(key)!.value, want));
+    }
+    return checks;
+  } finally {
+    discardEffects();
+    if (module) release(module);
+  }
+}
+
+/** The values of a case's parameters and buffers. */
+function goldenState(golden: GoldenCase): Map<string, { shape: number[]; data: ArrayLike<number> }> {
+  const state = new Map<string, { shape: number[]; data: ArrayLike<number> }>();
+  for (const [key, shape, scale, shift, seed] of golden.state ?? []) {
+    const values = golden.explicit?.[key];
+    state.set(key, { shape, data: fillValues({ shape, scale, shift, seed, values }) });
+  }
+  for (const [key, shape, data] of golden.constants ?? []) state.set(key, { shape, data });
+  return state;
+}
+
 /** A comparison of a tensor, which is read at once. */
 export function check(label: string, tensor: Tensor, want: Summary): Check {
   return { label, got: tensor.read(), want };
@@ -73,9 +123,14 @@ export function check(label: string, tensor: Tensor, want: Summary): Check {
 export async function verifyCase(device: Device, golden: GoldenCase): Promise<CaseResult> {
   const { name, tolerance } = golden;
   try {
-    const checks = device.scope(`golden case ${name}`, () =>
-      golden.kind === 'op' ? opChecks(device, golden) : undefined,
-    );
+    const checks = device.scope(`golden case ${name}`, () => {
+      try {
+        return golden.kind === 'op' ? opChecks(device, golden) : moduleChecks(device, golden);
+      } catch (error) {
+        if (error instanceof UnknownCase) return undefined;
+        throw error;
+      }
+    });
     if (!checks) return { name, tolerance, error: undefined, worst: 'unknown', passed: false };
     let error = 0;
     let worst = '';

@@ -1,0 +1,16 @@
+import type { Module } from '../../models/module.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import type { GoldenCase } from './format.ts';
+
+/** A network or loss as a golden case asks for it: its parameters, if it has any, and how its outputs are computed. */
+export interface ModuleUnderTest {
+  readonly module?: Module;
+  /** The outputs in the case's order, from its inputs by name. */
+  forward(inputs: Record<string, Tensor>): Tensor[];
+}
+
+/** Builds what a case describes, from its config; throws UnknownCase for a config that is not supported. */
+export type Builder = (golden: GoldenCase) => ModuleUnderTest;
+
+/** The modules of golden files by name; the others are unknown. */
+export const builders: Record<string, Builder | undefined> = {};

@@ -1,0 +1,193 @@
+import * as ops from '../autograd/index.ts';
+import type { Device } from '../runtime/device.ts';
+import { full } from '../runtime/kernels/copy.ts';
+import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { defer } from './effects.ts';
+import { type Counter, fanIn, type Init, Module, ones, type Parameter, zeros } from './module.ts';
+
+/** A module of one tensor in, one tensor out. */
+export interface Layer extends Module {
+  forward(x: Tensor): Tensor;
+}
+
+/** Layers in a row, with their index as key; or with the keys given. */
+export class Sequential extends Module {
+  private readonly layers: Layer[];
+
+  constructor(layers: readonly Layer[] | Readonly<Record<string, Layer>>) {
+    super();
+    this.layers = Object.entries(layers).map(([key, layer]) => this.child(key, layer));
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.layers.reduce((y, layer) => layer.forward(y), x);
+  }
+
+  /** The layer at a position. */
+  at(index: number): Layer {
+    return this.layers[index];
+  }
+
+  get length(): number {
+    return this.layers.length;
+  }
+}
+
+/** A layer without parameters, for a place of its own in a Sequential. */
+export class Activation extends Module {
+  constructor(private readonly apply: (x: Tensor) => Tensor) {
+    super();
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.apply(x);
+  }
+}
+
+export interface ConvLayerOptions extends ops.ConvOptions {
+  readonly kernel: number;
+  readonly bias?: boolean;
+  readonly init?: Init;
+}
+
+/** A convolution of [N, C, H, W] with weight [O, C / groups, K, K] and, unless bias is false, bias [O]. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    private readonly options: ConvLayerOptions,
+  ) {
+    super();
+    const { kernel, groups = 1, bias = true } = options;
+    const inputs = (inChannels / groups) * kernel * kernel;
+    this.weight = this.parameter(
+      'weight',
+      [outChannels, inChannels / groups, kernel, kernel],
+      options.init ?? fanIn(inputs),
+    );
+    this.bias = bias ? this.parameter('bias', [outChannels], fanIn(inputs)) : undefined;
+  }
+
+  forward(x: Tensor): Tensor {
+    return ops.conv2d(x, this.weight.value, this.bias?.value, this.options);
+  }
+}
+
+/** A transposed convolution with weight [C, O, K, K] and bias [O]. */
+export class ConvTranspose2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    private readonly options: { readonly kernel: number; readonly stride: number },
+  ) {
+    super();
+    const { kernel } = options;
+    const init = fanIn(outChannels * kernel * kernel);
+    this.weight = this.parameter('weight', [inChannels, outChannels, kernel, kernel], init);
+    this.bias = this.parameter('bias', [outChannels], init);
+  }
+
+  forward(x: Tensor): Tensor {
+    return ops.convTranspose2d(x, this.weight.value, this.bias.value, this.options);
+  }
+}
+
+/** A dense layer [N, I] → [N, O] with weight [O, I] and bias [O]. */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(
+    inputs: number,
+    outputs: number,
+    { bias = true, init = fanIn(inputs) }: { bias?: boolean; init?: Init } = {},
+  ) {
+    super();
+    this.weight = this.parameter('weight', [outputs, inputs], init);
+    this.bias = bias ? this.parameter('bias', [outputs], init) : undefined;
+  }
+
+  forward(x: Tensor): Tensor {
+    return ops.linear(x, this.weight.value, this.bias?.value);
+  }
+}
+
+/**
+ * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
+ * the variance unbiased, by `momentum`; in evaluation it uses the running averages.
+ */
+export class BatchNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly runningMean: Parameter;
+  readonly runningVar: Parameter;
+  private readonly batches: Counter;
+  private readonly epsilon: number;
+  private readonly momentum: number;
+
+  constructor(channels: number, { epsilon = 1e-5, momentum = 0.1 }: { epsilon?: number; momentum?: number } = {}) {
+    super();
+    this.epsilon = epsilon;
+    this.momentum = momentum;
+    this.weight = this.parameter('weight', [channels], ones);
+    this.bias = this.parameter('bias', [channels], zeros);
+    this.runningMean = this.buffer('running_mean', [channels], zeros);
+    this.runningVar = this.buffer('running_var', [channels], ones);
+    this.batches = this.counter('num_batches_tracked');
+  }
+
+  forward(x: Tensor): Tensor {
+    const [weight, bias] = [this.weight.value, this.bias.value];
+    const { epsilon } = this;
+    if (!this.training)
+      return ops.batchNorm(x, weight, bias, this.runningMean.value, this.runningVar.value, { epsilon });
+    const { output, mean, variance } = ops.batchNormTraining(x, weight, bias, { epsilon });
+    const count = x.size / x.shape[1];
+    defer(gate => {
+      const rate = constant(x.device, this.momentum);
+      updateRunningAverage(this.runningMean.value, mean, rate, gate);
+      updateRunningAverage(this.runningVar.value, variance, rate, gate, count / (count - 1));
+      this.batches.value++;
+    });
+    return output;
+  }
+}
+
+/** One learned slope a channel for negative values of [N, C, …] (He et al. 2015). */
+export class PReLU extends Module {
+  readonly weight: Parameter;
+
+  constructor(channels: number, slope = 0.25) {
+    super();
+    this.weight = this.parameter('weight', [channels], { constant: slope });
+  }
+
+  forward(x: Tensor): Tensor {
+    const shape = x.shape.map((n, axis) => (axis === 1 ? n : 1));
+    return ops.prelu(x, ops.reshape(this.weight.value, shape));
+  }
+}
+
+const constants = new WeakMap<Device, Map<number, Tensor>>();
+
+/** A kept scalar [1] of this value, the same tensor for every caller. */
+export function constant(device: Device, value: number): Tensor {
+  let values = constants.get(device);
+  if (!values) {
+    values = new Map();
+    constants.set(device, values);
+  }
+  let tensor = values.get(value);
+  if (!tensor) {
+    tensor = device.keep(full(device, [1], value));
+    values.set(value, tensor);
+  }
+  return tensor;
+}

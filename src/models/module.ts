@@ -1,0 +1,300 @@
+import { stopGradient, variable } from '../autograd/index.ts';
+import { UserError } from '../io/errors.ts';
+import type { Device } from '../runtime/device.ts';
+import { fill } from '../runtime/kernels/copy.ts';
+import { fillRandom } from '../runtime/kernels/random.ts';
+import { ALIGNMENT } from '../runtime/memory.ts';
+import { type Shape, sameShape, shapeText, sizeOf } from '../runtime/shape.ts';
+import { Tensor } from '../runtime/tensor.ts';
+
+/** How a parameter starts: a constant, uniform in ±bound, or normal with a standard deviation. */
+export type Init = { readonly constant: number } | { readonly uniform: number } | { readonly normal: number };
+
+export const zeros: Init = { constant: 0 };
+export const ones: Init = { constant: 1 };
+
+/** Uniform in ±1/√fanIn: PyTorch's default for convolutions and linear layers, weights and biases alike. */
+export function fanIn(inputs: number): Init {
+  return { uniform: 1 / Math.sqrt(inputs) };
+}
+
+/** A learned tensor, or a stored one (a buffer). It has a shape from the start, and a value once it is on a device. */
+export class Parameter {
+  private tensor: Tensor | undefined;
+  /** Whether gradients are taken with respect to it; false for buffers and in frozen modules. */
+  trainable: boolean;
+
+  constructor(
+    readonly key: string,
+    readonly shape: Shape,
+    readonly init: Init,
+    readonly isBuffer = false,
+  ) {
+    this.trainable = !isBuffer;
+  }
+
+  /** The tensor: a variable if it is trainable, else a constant. */
+  get value(): Tensor {
+    if (!this.tensor) throw new Error(`${this.key} has no value yet: call initialize(module, device) first`);
+    return this.tensor;
+  }
+
+  set value(tensor: Tensor) {
+    if (!sameShape(tensor.shape, this.shape)) {
+      throw new Error(`${this.key} has shape ${shapeText(this.shape)}, not ${shapeText(tensor.shape)}`);
+    }
+    this.tensor = this.trainable ? variable(tensor, this.key) : stopGradient(tensor);
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Whether the parameter is on a device. */
+  get isPlaced(): boolean {
+    return this.tensor !== undefined;
+  }
+
+  /** Turns gradients on or off; the handle of the other kind is forgotten. */
+  setTrainable(trainable: boolean): void {
+    if (this.isBuffer || trainable === this.trainable) return;
+    this.trainable = trainable;
+    if (this.tensor) this.value = this.tensor.alias();
+  }
+}
+
+/** A whole-number buffer that lives on the host, as BatchNorm's num_batches_tracked. */
+export interface Counter {
+  value: number;
+}
+
+/**
+ * A part of a network: its parameters, buffers and children under the names that the official implementation gives them,
+ * and a `forward` of its own. Shapes are known from the construction on; values come with `initialize`.
+ */
+export abstract class Module {
+  private readonly ownParameters = new Map<string, Parameter>();
+  private readonly ownBuffers = new Map<string, Parameter>();
+  private readonly ownCounters = new Map<string, Counter>();
+  private readonly children = new Map<string, Module>();
+  /** Whether batch statistics are used and running ones updated. */
+  training = true;
+
+  protected parameter(key: string, shape: Shape, init: Init): Parameter {
+    const parameter = new Parameter(key, shape, init);
+    this.ownParameters.set(key, parameter);
+    return parameter;
+  }
+
+  protected buffer(key: string, shape: Shape, init: Init): Parameter {
+    const buffer = new Parameter(key, shape, init, true);
+    this.ownBuffers.set(key, buffer);
+    return buffer;
+  }
+
+  protected counter(key: string): Counter {
+    const counter = { value: 0 };
+    this.ownCounters.set(key, counter);
+    return counter;
+  }
+
+  protected child<T extends Module>(key: string, module: T): T {
+    this.children.set(key, module);
+    return module;
+  }
+
+  /** This module and everything below it, with dotted paths, in the order of registration. */
+  *modules(prefix = ''): Generator<[path: string, module: Module]> {
+    yield [prefix, this];
+    for (const [key, child] of this.children) yield* child.modules(prefix ? `${prefix}.${key}` : key);
+  }
+
+  /** Every parameter and buffer by its full key, in the order in which PyTorch lists them. */
+  state(): Map<string, Parameter> {
+    const state = new Map<string, Parameter>();
+    for (const [path, module] of this.modules()) {
+      const name = (key: string) => (path ? `${path}.${key}` : key);
+      for (const [key, parameter] of module.ownParameters) state.set(name(key), parameter);
+      for (const [key, buffer] of module.ownBuffers) state.set(name(key), buffer);
+    }
+    return state;
+  }
+
+  /** The learned parameters by their full keys. */
+  parameters(): Map<string, Parameter> {
+    return new Map([...this.state()].filter(([, parameter]) => !parameter.isBuffer));
+  }
+
+  /** The host's counters by their full keys. */
+  counters(): Map<string, Counter> {
+    const counters = new Map<string, Counter>();
+    for (const [path, module] of this.modules()) {
+      for (const [key, counter] of module.ownCounters) counters.set(path ? `${path}.${key}` : key, counter);
+    }
+    return counters;
+  }
+
+  get parameterCount(): number {
+    let count = 0;
+    for (const parameter of this.parameters().values()) count += parameter.size;
+    return count;
+  }
+
+  /** Training mode: batch statistics. */
+  train(): this {
+    for (const [, module] of this.modules()) module.training = true;
+    return this;
+  }
+
+  /** Evaluation mode: running statistics. */
+  eval(): this {
+    for (const [, module] of this.modules()) module.training = false;
+    return this;
+  }
+
+  /** Takes all parameters out of training: no gradient is recorded or computed for them. */
+  freeze(): this {
+    for (const parameter of this.parameters().values()) parameter.setTrainable(false);
+    return this;
+  }
+
+  unfreeze(): this {
+    for (const parameter of this.parameters().values()) parameter.setTrainable(true);
+    return this;
+  }
+}
+
+/** The flat buffers in which a module's parameters lie one behind the other, each at a multiple of 256 bytes. */
+export interface Placement {
+  readonly chunks: readonly Tensor[];
+  readonly entries: readonly PlacedParameter[];
+}
+
+/** Where a parameter, or one part of one over the binding limit, lies. */
+export interface PlacedParameter {
+  readonly key: string;
+  readonly parameter: Parameter;
+  readonly chunk: number;
+  /** In elements from the start of the chunk. */
+  readonly offset: number;
+  readonly size: number;
+  /** Elements of one entry of the first axis: what gradient centralisation averages over. */
+  readonly row: number;
+}
+
+const STEP = ALIGNMENT / 4;
+
+/**
+ * Puts a module on a device and gives its parameters and buffers their initial values, each drawn from the stream of its
+ * own name. Parameters share flat buffers, so that an optimiser step is a few dispatches. Keeps the memory until `release`.
+ */
+export function initialize(module: Module, device: Device, { seed = 0 }: { seed?: number } = {}): Placement {
+  const placement = place(module.parameters(), device);
+  place(new Map([...module.state()].filter(([, parameter]) => parameter.isBuffer)), device);
+  placements.set(module, placement);
+  device.scope('initialize', () => {
+    const step = device.tensor([0], [1], 'u32');
+    for (const [key, { value, init }] of module.state()) {
+      if ('constant' in init) fill(value, init.constant);
+      else {
+        const [distribution, scale] =
+          'normal' in init ? (['normal', init.normal] as const) : (['uniform', init.uniform] as const);
+        fillRandom(value, distribution, { seed, stream: key, step }, { scale });
+      }
+    }
+  });
+  return placement;
+}
+
+const placements = new WeakMap<Module, Placement>();
+
+/** The flat buffers of an initialised module. */
+export function placementOf(module: Module): Placement {
+  const placement = placements.get(module);
+  if (!placement) throw new Error('the module is not on a device: call initialize(module, device) first');
+  return placement;
+}
+
+/** Gives a module's memory back, as when its stage was dropped. */
+export function release(module: Module): void {
+  for (const parameter of module.state().values()) {
+    if (parameter.isPlaced) parameter.value.device.discard(parameter.value);
+  }
+  placements.delete(module);
+}
+
+/** Lays parameters out in chunks no larger than the binding limit, and gives them uninitialised tensors there. */
+function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Placement {
+  const limit = Math.floor(device.bindingLimit / ALIGNMENT) * STEP;
+  const sizes: number[] = [];
+  const plan: { key: string; parameter: Parameter; chunk: number; offset: number; size: number }[] = [];
+  const reserve = (key: string, parameter: Parameter, size: number) => {
+    const padded = Math.ceil(size / STEP) * STEP;
+    if (sizes.length === 0 || sizes[sizes.length - 1] + padded > limit) sizes.push(0);
+    const chunk = sizes.length - 1;
+    plan.push({ key, parameter, chunk, offset: sizes[chunk], size });
+    sizes[chunk] += padded;
+  };
+  for (const [key, parameter] of parameters) {
+    const row = parameter.size / Math.max(1, parameter.shape[0] ?? 1);
+    const rows = Math.floor(limit / row);
+    for (let at = 0; at < parameter.size; at += rows * row) {
+      reserve(key, parameter, Math.min(rows * row, parameter.size - at));
+    }
+  }
+  const chunks = sizes.map(size => device.keep(device.empty([size], 'f32', 'parameters')));
+  const windows = new Map<Parameter, Tensor[]>();
+  const entries = plan.map(entry => {
+    const { parameter, chunk, offset, size } = entry;
+    const row = parameter.size / Math.max(1, parameter.shape[0] ?? 1);
+    const shape = size === parameter.size ? parameter.shape : [size / row, row];
+    windows.set(parameter, [...(windows.get(parameter) ?? []), chunks[chunk].window(offset, shape)]);
+    return { ...entry, row };
+  });
+  for (const [key, parameter] of parameters) {
+    const parts = windows.get(parameter)!;
+    parameter.value = parts.length === 1 ? parts[0] : new Tensor(device, parameter.shape, 'f32', parts, key);
+  }
+  return { chunks, entries };
+}
+
+/** Values for a state dict: shape and f32 elements by key. */
+export type StateDict = ReadonlyMap<string, { readonly shape: Shape; readonly data: ArrayLike<number> }>;
+
+/**
+ * Overwrites a module's parameters and buffers by key. Every key of the module must be there with its shape; further keys are
+ * refused unless `ignoreUnknown`. Counters are optional.
+ *
+ * @throws UserError that says key, found and wanted, with `source` as the place; nothing is written then.
+ */
+export function loadStateDict(
+  module: Module,
+  values: StateDict,
+  { source = 'state dict', ignoreUnknown = false }: { source?: string; ignoreUnknown?: boolean } = {},
+): void {
+  const state = module.state();
+  const counters = module.counters();
+  for (const [key, { shape }] of state) {
+    const found = values.get(key);
+    if (!found) throw new UserError(`${source}: no tensor "${key}"; the file is of another model`);
+    if (!sameShape(found.shape, shape)) {
+      throw new UserError(`${source}: "${key}" is ${shapeText(found.shape)}, the model wants ${shapeText(shape)}`);
+    }
+  }
+  for (const key of values.keys()) {
+    if (!state.has(key) && !counters.has(key) && !ignoreUnknown) {
+      throw new UserError(`${source}: "${key}" is unknown to the model; the file is of another one`);
+    }
+  }
+  for (const [key, { value }] of state) value.device.write(value, values.get(key)!.data);
+  for (const [key, counter] of counters) counter.value = Number(values.get(key)?.data[0] ?? 0);
+}
+
+/** Reads a module's parameters, buffers and counters back. */
+export async function readStateDict(module: Module): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
+  const reads = [...module.state()].map(([key, { value, shape }]) => ({ key, shape, data: value.read() }));
+  const result = new Map<string, { shape: Shape; data: Float32Array }>();
+  for (const { key, shape, data } of reads) result.set(key, { shape, data: await data });
+  for (const [key, { value }] of module.counters()) result.set(key, { shape: [], data: Float32Array.of(value) });
+  return result;
+}
