@@ -6,7 +6,7 @@
 // (facesHead.wgsl); hair, hat, ears and jewellery are quadrics met in closed form (facesHair.wgsl); neck and clothes are
 // a profile. The nearest surface wins, features are painted on it in the head's own coordinates, so they turn with it.
 //
-// Head coordinates: x to the right of the image, y up, z to the camera, the eye line at y = 0; a head is 1.7 high.
+// Head coordinates: x to the right of the image, y up, z to the camera, the eye line at y = 0; a head is 1.6 high.
 // Ties between classes go to the higher id, as the parts of CelebAMask-HQ are painted in the order of their ids.
 //
 // bindings: 0 faces [N] Face, 1 image [N, 3, H, W] f32 in [-1, 1], 2 labels [N, H, W] u32, 3 grid {N, H, W, S}
@@ -82,16 +82,26 @@ fn noise(p: vec2f, seed: f32) -> f32 {
   let t = p - cell;
   let s = t * t * (3.0 - 2.0 * t);
   let k = u32(seed);
-  return mix(mix(hash(i.x, i.y, k), hash(i.x + 1, i.y, k), s.x), mix(hash(i.x, i.y + 1, k), hash(i.x + 1, i.y + 1, k), s.x), s.y);
+  let low = mix(hash(i.x, i.y, k), hash(i.x + 1, i.y, k), s.x);
+  let high = mix(hash(i.x, i.y + 1, k), hash(i.x + 1, i.y + 1, k), s.x);
+  return mix(low, high, s.y);
 }
 
 /// 1 where d < 0, softened over one footprint.
 fn cover(d: f32) -> f32 { return clamp(0.5 - d / footprint, 0.0, 1.0); }
 
+/// From 0 at a to 1 at b, smoothly; b may be less than a, for which WGSL's smoothstep is not defined everywhere.
+fn ramp(a: f32, b: f32, x: f32) -> f32 {
+  let t = clamp((x - a) / (b - a), 0.0, 1.0);
+  return t * t * (3.0 - 2.0 * t);
+}
+
 fn bump(x: f32, width: f32) -> f32 { let t = x / width; return exp(-t * t); }
 
 /// Light that leaves a surface: a wrapped key light reddened at the terminator, sky fill from above, camera fill.
-fn lit(albedo: vec3f, n: vec3f, toLight: vec3f, up: vec3f, toward: vec3f, occlusion: f32, visible: f32, softness: f32) -> vec3f {
+fn lit(
+  albedo: vec3f, n: vec3f, toLight: vec3f, up: vec3f, toward: vec3f, occlusion: f32, visible: f32, softness: f32,
+) -> vec3f {
   let facing = dot(n, toLight);
   let wrapped = max((facing + softness) / (1.0 + softness), 0.0);
   let diffuse = vec3f(wrapped) * mix(vec3f(1.0), vec3f(1.06, 0.97, 0.93), softness * 2.0 * bump(facing, 0.4)) * visible;
@@ -103,7 +113,7 @@ fn lit(albedo: vec3f, n: vec3f, toLight: vec3f, up: vec3f, toward: vec3f, occlus
 
 fn backdrop(s: vec2f) -> vec3f {
   let angle = f.backdrop.w;
-  let t = smoothstep(-1.2, 1.2, s.x * cos(angle) + s.y * sin(angle) + 0.25 * (noise(s * 1.3 + 7.0, f.viewSeed) - 0.5));
+  let t = ramp(-1.2, 1.2, s.x * cos(angle) + s.y * sin(angle) + 0.25 * (noise(s * 1.3 + 7.0, f.viewSeed) - 0.5));
   var colour = mix(f.backdrop.rgb, f.backdropFar.rgb, t);
   if (f.backdropFar.w > 0.0) {
     for (var i = 0; i < 5; i++) {
@@ -111,7 +121,7 @@ fn backdrop(s: vec2f) -> vec3f {
       let centre = vec2f(hash(i, 1, k), hash(i, 2, k)) * 2.4 - 1.2;
       let radius = 0.12 + 0.3 * hash(i, 3, k);
       let tint = mix(f.backdropFar.rgb, vec3f(0.9, 0.8, 0.6), hash(i, 4, k));
-      let blob = 1.0 - smoothstep(radius * 0.75, radius * 1.1, length(s - centre));
+      let blob = 1.0 - ramp(radius * 0.75, radius * 1.1, length(s - centre));
       colour += f.backdropFar.w * hash(i, 5, k) * blob * tint;
     }
   }
@@ -130,7 +140,7 @@ fn bodyColour(w: vec2f) -> Sample {
   let half = bodyHalf(w);
   let drop = max(-0.94 + f.neckY - w.y, 0.0);
   let u = x / half;
-  let onNeck = 1.0 - smoothstep(0.02, 0.22, drop);
+  let onNeck = 1.0 - ramp(0.02, 0.22, drop);
   let n = normalize(mix(vec3f(x * 0.5, 0.55, 0.8), vec3f(u, -0.12, sqrt(max(1.0 - u * u, 0.02))), onNeck));
   let collar = f.collarY + f.neckY + f.collarV * abs(x) + 0.9 * max(1.0 - f.collarV, 0.0) * x * x;
   var surface = Surface(f.skin.rgb * vec3f(0.93, 0.88, 0.86), 0.1, 1.0, NECK, 0.0);
@@ -138,7 +148,7 @@ fn bodyColour(w: vec2f) -> Sample {
   if (below < 0.0) {
     surface.label = CLOTH;
     surface.albedo = f.cloth.rgb;
-    let stripe = smoothstep(-0.15, 0.15, sin(w.y * 44.0 + x * x * 9.0));
+    let stripe = ramp(-0.15, 0.15, sin(w.y * 44.0 + x * x * 9.0));
     surface.albedo *= 1.0 - 0.55 * f.cloth.w * stripe;
     surface.albedo *= 0.82 + 0.36 * noise(vec2f(x * 5.0 + w.y * 2.0, w.y * 2.2 - x), f.viewSeed);
     surface.albedo *= 1.0 - 0.35 * bump(below + 0.05, 0.018);
@@ -146,7 +156,7 @@ fn bodyColour(w: vec2f) -> Sample {
   } else {
     // Collar bones, the sinews of the neck, and the shadow that the collar's edge throws.
     surface.occlusion *= 1.0 - 0.35 * bump(below, 0.03);
-    surface.occlusion *= 1.0 - 0.2 * bump(abs(x) - 0.1 - 0.25 * (w.y + 1.2), 0.03) * smoothstep(-0.8, -1.05, w.y);
+    surface.occlusion *= 1.0 - 0.2 * bump(abs(x) - 0.1 - 0.25 * (w.y + 1.2), 0.03) * ramp(-0.8, -1.05, w.y);
   }
   if (f.necklace > 0.0) {
     let chain = w.y - f.neckY - (-1.16 + 1.25 * x * x);
@@ -163,16 +173,18 @@ fn bodyColour(w: vec2f) -> Sample {
   let p = toHead(w, z);
   var open = vec2f(0.0);
   for (var i = 0; i < 2; i++) { open[i] = head(p + f.headLight.xyz * select(0.25, 0.0, i == 0)); }
-  let shade = smoothstep(-0.05, 0.22, open.y);
-  surface.occlusion *= 0.3 + 0.7 * smoothstep(0.0, 0.4, open.x);
-  return Sample(finish(surface, n, f.light.xyz, vec3f(0.0, 1.0, 0.0), vec3f(0.0, 0.0, 1.0), 0.15 + 0.85 * shade), surface.label);
+  let shade = ramp(-0.05, 0.22, open.y);
+  surface.occlusion *= 0.3 + 0.7 * ramp(0.0, 0.4, open.x);
+  let colour = finish(surface, n, f.light.xyz, vec3f(0.0, 1.0, 0.0), vec3f(0.0, 0.0, 1.0), 0.15 + 0.85 * shade);
+  return Sample(colour, surface.label);
 }
 
 /// A surface's light with its highlight (Blinn) and its glints.
 fn finish(s: Surface, n: vec3f, toLight: vec3f, up: vec3f, toward: vec3f, visible: f32) -> vec3f {
   let halfway = normalize(toLight + toward);
   let shine = s.gloss * f.light.w * visible * s.occlusion * pow(max(dot(n, halfway), 0.0), 22.0);
-  return lit(s.albedo, n, toLight, up, toward, s.occlusion, visible, 0.28) + f.lightColour.rgb * (shine * 0.3) + vec3f(s.glint);
+  return lit(s.albedo, n, toLight, up, toward, s.occlusion, visible, 0.28)
+    + f.lightColour.rgb * (shine * 0.3) + vec3f(s.glint);
 }
 
 /// The point at depth z (image axes) under the image point w, in head coordinates.
@@ -226,18 +238,25 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let count = grid.samples;
   footprint = 2.0 / (size.y * f32(count) * f.toward.w);
   var sum = vec3f(0.0);
-  var votes: array<u32, 19>;
+  // Votes of the 19 classes, four bits each, eight classes a word: at most 15 samples.
+  var votes = vec3u(0u);
   for (var j = 0u; j < count; j++) {
     for (var i = 0u; i < count; i++) {
       let at = (vec2f(id.xy) + (vec2f(f32(i), f32(j)) + 0.5) / f32(count)) / size;
       let hit = trace(vec2f(2.0 * at.x - 1.0, 1.0 - 2.0 * at.y));
       // Samples are averaged after the tone curve: one glint must not outshine the rest of its pixel.
       sum += tone(hit.colour);
-      votes[hit.label]++;
+      let vote = 1u << ((hit.label & 7u) * 4u);
+      votes += select(vec3u(0u), vec3u(vote), vec3u(0u, 1u, 2u) == vec3u(hit.label >> 3u));
     }
   }
   var label = 0u;
-  for (var c = 1u; c < 19u; c++) { if (votes[c] >= votes[label] && votes[c] > 0u) { label = c; } }
+  var most = 0u;
+  for (var c = 0u; c < 19u; c++) {
+    let word = select(select(votes.z, votes.y, c < 16u), votes.x, c < 8u);
+    let count = (word >> ((c & 7u) * 4u)) & 15u;
+    if (count > 0u && count >= most) { most = count; label = c; }
+  }
   let colour = clamp(2.0 * sum / f32(count * count) - 1.0, vec3f(-1.0), vec3f(1.0));
   let plane = grid.width * grid.height;
   let pixel = id.y * grid.width + id.x;

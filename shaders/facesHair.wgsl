@@ -1,6 +1,7 @@
 // Hair, hat, glasses and jewellery of a procedural face (see faces.wgsl).
-// Hair is a shell around the cranium, an ellipsoid above and, where it is long, a flaring cylinder below, with an opening for
-// the face; its outline is ruffled by noise. hairStyle: 0 bald, 1 short, 2 medium or long, 3 tied in a bun, 4 curly volume.
+// Hair is a shell around the cranium, an ellipsoid above and, where it is long, a flaring cylinder below, with an opening
+// for the face; its outline is ruffled by noise.
+// hairStyle: 0 bald, 1 short, 2 medium or long, 3 tied in a bun, 4 curly volume.
 
 struct HairHit { front: f32, behind: f32 }
 
@@ -20,11 +21,12 @@ fn hairCovers(p: vec3f) -> bool {
   if (p.y > f.hatColour.w + 0.05) { return false; }
   let ruffle = 0.05 * (noise(vec2f(p.x * f.hairFrequency, p.z * f.hairFrequency), f.identitySeed) - 0.5);
   if (p.z > -0.02 && hairOpening(p) < 0.0) { return false; }
-  if (f.recede > 0.0 && p.y > 0.4 && p.z + ruffle > -0.55 * f.recede && abs(p.x) < 0.16 + 0.3 * f.recede + ruffle) { return false; }
+  let bald = p.y > 0.4 && p.z + ruffle > -0.55 * f.recede && abs(p.x) < 0.16 + 0.3 * f.recede + ruffle;
+  if (f.recede > 0.0 && bald) { return false; }
   if (f.hairLength > 0.0) { return p.y > 0.25 - f.hairLength + ruffle * 1.4; }
   // Short: above the ear, with a sideburn in front of it and the nape behind.
-  let sideburn = mix(0.02, -0.16, smoothstep(-0.02, 0.02, p.z) );
-  return p.y > mix(-0.5, sideburn, smoothstep(-0.34, -0.24, p.z)) + ruffle;
+  let sideburn = mix(0.02, -0.16, ramp(-0.02, 0.02, p.z));
+  return p.y > mix(-0.5, sideburn, ramp(-0.34, -0.24, p.z)) + ruffle;
 }
 
 fn hairHit(o: vec3f, v: vec3f, height: f32) -> HairHit {
@@ -34,7 +36,8 @@ fn hairHit(o: vec3f, v: vec3f, height: f32) -> HairHit {
   let a = o - HAIR_CENTRE;
   let side = dot(a, f.right.xyz);
   let angle = atan2(side, dot(a, f.up.xyz));
-  var rough = f.hairCurl * (noise(vec2f(angle * 5.0, 2.0), f.identitySeed) - 0.4) + 0.5 * f.hairCurl * (noise(vec2f(angle * 13.0, 5.0), f.identitySeed) - 0.5);
+  let rough = f.hairCurl * (noise(vec2f(angle * 5.0, 2.0), f.identitySeed) - 0.4
+    + 0.5 * (noise(vec2f(angle * 13.0, 5.0), f.identitySeed) - 0.5));
   let r = vec3f(f.headWidth + f.hairThick, 0.63 + f.hairTop, 0.70 + f.hairThick) * (1.0 + rough);
   let i = 1.0 / r;
   let q = a * i;
@@ -51,9 +54,11 @@ fn hairHit(o: vec3f, v: vec3f, height: f32) -> HairHit {
     if (back.y > select(-0.45, 0.0, f.hairLength > 0.0) && hairCovers(back)) { hit.behind = far; }
   }
   if (f.hairLength > 0.0) {
-    let fall = smoothstep(0.17, -0.9, height);
-    let wave = f.hairCurl * 0.9 * (noise(vec2f(height * 6.0, sign(side) * 3.0), f.identitySeed) - 0.5) + 0.03 * (noise(vec2f(height * 15.0, sign(side)), f.identitySeed) - 0.5);
-    let flat = vec2f(f.headWidth + f.hairThick, 0.70 + f.hairThick) * (1.0 + f.hairFlare * fall + wave * fall + rough * (1.0 - fall));
+    let fall = ramp(0.17, -0.9, height);
+    let wave = f.hairCurl * 0.9 * (noise(vec2f(height * 6.0, sign(side) * 3.0), f.identitySeed) - 0.5)
+      + 0.03 * (noise(vec2f(height * 15.0, sign(side)), f.identitySeed) - 0.5);
+    let spread = 1.0 + (f.hairFlare + wave) * fall + rough * (1.0 - fall);
+    let flat = vec2f(f.headWidth + f.hairThick, 0.70 + f.hairThick) * spread;
     let k = 1.0 / flat;
     let q2 = a.xz * k;
     let w2 = v.xz * k;
@@ -88,24 +93,27 @@ fn hairColour(p: vec3f, inner: bool) -> vec3f {
   let u = around * f.hairFrequency + wavy;
   var strand: f32;
   if (f.hairStyle == 4.0) {
-    strand = 0.6 * noise(vec2f(around * 11.0, p.y * 12.0), f.identitySeed) + 0.4 * noise(vec2f(around * 25.0, p.y * 26.0), f.identitySeed);
+    strand = 0.6 * noise(vec2f(around * 11.0, p.y * 12.0), f.identitySeed)
+      + 0.4 * noise(vec2f(around * 25.0, p.y * 26.0), f.identitySeed);
   } else {
     strand = 0.55 * noise(vec2f(u, p.y * 1.6), f.identitySeed) + 0.45 * noise(vec2f(u * 3.1, p.y * 3.0), f.identitySeed);
   }
   var albedo = f.hair.rgb * (0.5 + 1.0 * strand);
-  albedo = mix(albedo, vec3f(0.36, 0.35, 0.335) * (0.6 + 0.6 * strand), f.hair.w * (0.35 + 0.5 * noise(vec2f(u * 4.0, p.y * 2.0), f.identitySeed + 9.0)));
-  var along = normalize(vec3f(-n.x * n.y, 1.0 - n.y * n.y + 0.02, -n.z * n.y) + vec3f(0.0, 0.0, 0.05));
+  let grey = f.hair.w * (0.35 + 0.5 * noise(vec2f(u * 4.0, p.y * 2.0), f.identitySeed + 9.0));
+  albedo = mix(albedo, vec3f(0.36, 0.35, 0.335) * (0.6 + 0.6 * strand), grey);
+  let along = normalize(vec3f(-n.x * n.y, 1.0 - n.y * n.y + 0.02, -n.z * n.y) + vec3f(0.0, 0.0, 0.05));
   let l = f.headLight.xyz;
   let halfway = normalize(l + f.toward.xyz);
-  let sine = sqrt(max(1.0 - pow(dot(along, halfway) + 0.12 * (strand - 0.5), 2.0), 0.0));
-  let band = pow(sine, 34.0) * max(dot(n, f.toward.xyz) , 0.0) * select(1.0, 0.25, f.hairStyle == 4.0);
+  let cosine = dot(along, halfway) + 0.12 * (strand - 0.5);
+  let sine = sqrt(max(1.0 - cosine * cosine, 0.0));
+  let band = pow(sine, 34.0) * max(dot(n, f.toward.xyz), 0.0) * select(1.0, 0.25, f.hairStyle == 4.0);
   let shade = select(1.0, 0.42, inner);
-  let edge = 0.55 + 0.45 * smoothstep(0.0, 0.25, select(0.25, abs(hairOpening(p)), p.z > -0.02));
+  let edge = 0.55 + 0.45 * ramp(0.0, 0.25, select(0.25, abs(hairOpening(p)), p.z > -0.02));
   var occlusion = edge * (0.55 + 0.45 * strand);
-  if (f.hat > 0.0) { occlusion *= smoothstep(-0.02, 0.22, f.hatColour.w - p.y) * 0.7 + 0.3; }
+  if (f.hat > 0.0) { occlusion *= ramp(-0.02, 0.22, f.hatColour.w - p.y) * 0.7 + 0.3; }
   let body = lit(albedo, n, l, f.up.xyz, f.toward.xyz, occlusion * shade, shade, 0.2);
   let sheen = (albedo * 0.9 + 0.035) * f.lightColour.rgb * f.light.w;
-  return body + sheen * (band * shade * smoothstep(-0.4, 0.5, dot(n, l)));
+  return body + sheen * (band * shade * ramp(-0.4, 0.5, dot(n, l)));
 }
 
 struct HatHit { t: f32, brim: bool }
@@ -151,7 +159,7 @@ fn hatColour(o: vec3f, v: vec3f, hit: HatHit) -> vec3f {
   var albedo = f.hatColour.rgb;
   if (f.hat == 1.0) {
     let around = atan2(a.x, a.z);
-    let rib = sin(around * 58.0) * smoothstep(0.08, 0.02, footprint);
+    let rib = sin(around * 58.0) * ramp(0.08, 0.02, footprint);
     albedo *= 0.86 + 0.12 * rib + 0.1 * (noise(vec2f(around * 30.0, p.y * 40.0), f.viewSeed) - 0.5);
     if (up < 0.17) { albedo *= 1.12 - 0.4 * bump(up - 0.17, 0.02); }
   } else if (hit.brim) {
@@ -160,7 +168,7 @@ fn hatColour(o: vec3f, v: vec3f, hit: HatHit) -> vec3f {
   } else if (up < 0.15) {
     albedo *= 0.35;
   }
-  let s = Surface(albedo, 0.03, 0.85 + 0.15 * smoothstep(0.0, 0.1, up), HAT, 0.0);
+  let s = Surface(albedo, 0.03, 0.85 + 0.15 * ramp(0.0, 0.1, up), HAT, 0.0);
   return finish(s, n, f.headLight.xyz, f.up.xyz, f.toward.xyz, 1.0);
 }
 
@@ -204,13 +212,13 @@ fn spectacles(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
     let frame = min(abs(lens) - f.glassesThick, bridge);
     let alpha = cover(frame);
     if (lens < 0.0) {
-      let streak = smoothstep(0.03, 0.0, abs(c.x + c.y * 0.7 - 0.05) - 0.02) * smoothstep(0.0, 0.05, -lens);
+      let streak = ramp(0.03, 0.0, abs(c.x + c.y * 0.7 - 0.05) - 0.02) * ramp(0.0, 0.05, -lens);
       result.colour = mix(result.colour, f.glassesColour.rgb * 0.35 + 0.02, f.glassesColour.w);
       result.colour += f.lightColour.rgb * f.light.w * 0.07 * streak;
       if (result.label < 4u || result.label > 7u || f.glassesColour.w > 0.5) { result.label = GLASSES; }
     }
     if (alpha > 0.0) {
-      let shine = 0.8 + 0.5 * smoothstep(-0.5, 0.5, c.y / half.y);
+      let shine = 0.8 + 0.5 * ramp(-0.5, 0.5, c.y / half.y);
       result.colour = mix(result.colour, f.glassesColour.rgb * shine * (0.3 + 0.7 * f.light.w), alpha * 0.95);
       if (alpha > 0.5) { result.label = GLASSES; }
     }
@@ -223,7 +231,8 @@ fn spectacles(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
     if (facing * k < 0.01) { continue; }
     let at = (k * (wide + (plane - o.z) * splay) - o.x) / facing;
     let q = o + v * at;
-    if (q.z < plane && q.z > -0.2 && abs(q.y - f.eyeY - 0.03) < f.glassesThick * 1.1 && at > nearest - 0.02 && result.label != GLASSES) {
+    let onTemple = q.z < plane && q.z > -0.2 && abs(q.y - f.eyeY - 0.03) < f.glassesThick * 1.1;
+    if (onTemple && at > nearest - 0.02 && result.label != GLASSES) {
       result = Sample(f.glassesColour.rgb * 0.8, GLASSES);
     }
   }

@@ -52,8 +52,9 @@ fn head(p: vec3f) -> f32 {
 fn headHit(o: vec3f, v: vec3f) -> f32 {
   let side = dot(o, f.right.xyz);
   let height = dot(o, f.up.xyz);
-  if (side * side / 0.62 + (height + 0.02) * (height + 0.02) / 1.05 > 1.0) { return FAR; }
-  var t = 0.9;
+  let off = side * side / 0.62 + (height + 0.02) * (height + 0.02) / 1.05;
+  if (off > 1.0) { return FAR; }
+  var t = 0.05 + 0.9 * sqrt(1.0 - off);
   var d = 1.0;
   for (var i = 0; i < 24; i++) {
     d = head(o + v * t);
@@ -84,11 +85,12 @@ fn faceColour(p: vec3f) -> Sample {
   let ax = abs(p.x);
   var s = Surface(f.skin.rgb, 0.34, 1.0, SKIN, 0.0);
   // Tone: blood in cheeks, nose and ears; a paler forehead; mottling; freckles.
-  let blood = bump(length(vec2f(ax - 0.32, p.y + 0.24)), 0.17) + 0.7 * bump(length(vec2f(p.x, p.y - f.noseY)), 0.1) + 0.25 * smoothstep(-0.62, -0.8, p.y);
+  let blood = bump(length(vec2f(ax - 0.32, p.y + 0.24)), 0.17) + 0.7 * bump(length(vec2f(p.x, p.y - f.noseY)), 0.1)
+    + 0.25 * ramp(-0.62, -0.8, p.y);
   s.albedo *= mix(vec3f(1.0), vec3f(1.03, 0.8, 0.8), f.skin.w * blood);
-  s.albedo *= 1.0 + 0.1 * (noise(p.xy * 7.0 + p.z * 3.0, f.identitySeed) - 0.5) + 0.05 * (noise(p.xy * 28.0, f.identitySeed) - 0.5);
+  s.albedo *= 0.925 + 0.1 * noise(p.xy * 7.0 + p.z * 3.0, f.identitySeed) + 0.05 * noise(p.xy * 28.0, f.identitySeed);
   if (f.freckles > 0.0) {
-    let spot = smoothstep(0.68, 0.85, noise(p.xy * 42.0, f.identitySeed)) * bump(p.y + 0.2, 0.2) * smoothstep(0.55, 0.3, ax);
+    let spot = ramp(0.68, 0.85, noise(p.xy * 42.0, f.identitySeed)) * bump(p.y + 0.2, 0.2) * ramp(0.55, 0.3, ax);
     s.albedo *= 1.0 - f.freckles * spot * vec3f(0.2, 0.35, 0.42);
   }
   // Occlusion: the field a step along the normal; the shadow of nose and brow: the field on the way to the light.
@@ -99,10 +101,14 @@ fn faceColour(p: vec3f) -> Sample {
     open[i] = head(p + select(l * far + n * 0.01, n * far, i == 0)) / far;
   }
   s.occlusion = 0.45 + 0.55 * clamp(open.x, 0.0, 1.0);
-  var visible = mix(0.2, 1.0, min(smoothstep(-0.3, 0.9, open.y), smoothstep(-0.3, 0.75, open.z)));
+  var visible = mix(0.2, 1.0, min(ramp(-0.3, 0.9, open.y), ramp(-0.3, 0.75, open.z)));
   // The shade of hair and hat along the hairline.
-  if (f.hairStyle > 0.0) { s.occlusion *= 1.0 - 0.45 * smoothstep(-0.28, 0.02, hairOpening(p)) * step(0.0, p.z); }
-  if (f.hat > 0.0) { s.occlusion *= 1.0 - 0.6 * smoothstep(0.2, 0.0, f.hatColour.w - p.y); visible *= smoothstep(0.0, 0.16, f.hatColour.w - p.y); }
+  if (f.hairStyle > 0.0) { s.occlusion *= 1.0 - 0.45 * ramp(-0.28, 0.02, hairOpening(p)) * step(0.0, p.z); }
+  if (f.hat > 0.0) {
+    let below = f.hatColour.w - p.y;
+    s.occlusion *= 1.0 - 0.6 * ramp(0.2, 0.0, below);
+    visible *= ramp(0.0, 0.16, below);
+  }
 
   wrinkles(&s, p, ax);
   facialHair(&s, p, ax);
@@ -118,30 +124,35 @@ fn faceColour(p: vec3f) -> Sample {
 /// Age: lines of the forehead and between the brows, crow's feet, bags; the fold from nose to mouth that also smiles make.
 fn wrinkles(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let wave = 0.012 * sin(p.x * 14.0 + f.identitySeed);
-  let forehead = pow(0.5 + 0.5 * sin((p.y + wave) * 62.0), 6.0) * smoothstep(0.22, 0.28, p.y) * smoothstep(0.52, 0.42, p.y) * smoothstep(0.36, 0.15, ax);
+  let onForehead = ramp(0.22, 0.28, p.y) * ramp(0.52, 0.42, p.y) * ramp(0.36, 0.15, ax);
+  let forehead = pow(0.501 + 0.499 * sin((p.y + wave) * 62.0), 6.0) * onForehead;
   let eye = vec2f(ax - f.eyeX, p.y - f.eyeY);
-  let crow = pow(0.5 + 0.5 * sin(atan2(eye.y, eye.x) * 16.0), 4.0) * bump(length(eye) - f.eyeWidth - 0.08, 0.05) * smoothstep(0.0, 0.1, eye.x);
-  let bag = bump(eye.y + 0.085 + eye.x * eye.x * -2.0, 0.016) * smoothstep(0.13, 0.04, abs(eye.x));
+  let besideEye = bump(length(eye) - f.eyeWidth - 0.08, 0.05) * ramp(0.0, 0.1, eye.x);
+  let crow = pow(0.501 + 0.499 * sin(atan2(eye.y, eye.x) * 16.0), 4.0) * besideEye;
+  let bag = bump(eye.y + 0.085 - 2.0 * eye.x * eye.x, 0.016) * ramp(0.13, 0.04, abs(eye.x));
   let start = vec2f(f.noseWingX + 0.045, f.noseY + 0.03);
   let to = vec2f(f.mouthWidth + 0.07, f.mouthY - 0.02);
   let t = clamp(dot(vec2f(ax, p.y) - start, to - start) / dot(to - start, to - start), 0.0, 1.0);
   let bow = 0.02 * sin(t * 3.1416);
   let fold = bump(length(vec2f(ax - bow, p.y) - mix(start, to, t)), 0.022) * (1.0 - 0.6 * t);
-  let old = smoothstep(0.3, 0.9, f.age);
-  let depth = old * (0.32 * forehead + 0.3 * crow + 0.1 * bag) + (0.12 + 0.3 * old + 0.25 * max(f.smile, 0.0)) * fold + 0.1 * bag * f.age;
+  let old = ramp(0.3, 0.9, f.age);
+  let depth = old * (0.32 * forehead + 0.3 * crow) + 0.1 * (old + f.age) * bag
+    + (0.12 + 0.3 * old + 0.25 * max(f.smile, 0.0)) * fold;
   (*s).albedo *= 1.0 - clamp(depth, 0.0, 0.6) * vec3f(0.55, 0.72, 0.75);
 }
 
-/// Stubble and beard along the jaw (below 0.5 on the chin alone), and the moustache. They count as skin, as in CelebAMask-HQ.
+/// Stubble and beard along the jaw (below 0.5 on the chin alone), and the moustache. They count as skin.
 fn facialHair(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   if (f.stubble + f.beard + f.moustache <= 0.0) { return; }
   let strands = noise(vec2f(p.x * 70.0 + 3.0 * sin(p.y * 9.0), p.y * 22.0), f.identitySeed);
   let jag = 0.07 * (strands - 0.5) + 0.05 * (noise(p.xy * 13.0, f.identitySeed) - 0.5);
   let cheekLine = f.mouthY + 0.05 + 1.15 * max(ax - 0.22, 0.0) + jag;
-  let jaw = smoothstep(0.06, -0.06, p.y - cheekLine);
-  let chin = jaw * smoothstep(0.3, 0.2, ax + jag);
-  let aroundMouth = smoothstep(0.0, 0.05, length(vec2f(p.x * 0.8 / f.mouthWidth, (p.y - f.mouthY + 0.01 + 0.4 * f.mouthOpen) / (0.085 + 0.5 * f.mouthOpen))) - 0.86 + 0.5 * jag);
-  let lip = smoothstep(0.05, -0.02, p.y - (f.noseY - 0.055)) * smoothstep(-0.1, -0.02, p.y - f.mouthY) * smoothstep(f.mouthWidth + 0.09, f.mouthWidth, ax + jag);
+  let jaw = ramp(0.06, -0.06, p.y - cheekLine);
+  let chin = jaw * ramp(0.3, 0.2, ax + jag);
+  let height = (p.y - f.mouthY + 0.01 + 0.4 * f.mouthOpen) / (0.085 + 0.5 * f.mouthOpen);
+  let aroundMouth = ramp(0.86, 0.91, length(vec2f(p.x * 0.8 / f.mouthWidth, height)) + 0.5 * jag);
+  let lip = ramp(0.05, -0.02, p.y - (f.noseY - 0.055)) * ramp(-0.1, -0.02, p.y - f.mouthY)
+    * ramp(f.mouthWidth + 0.09, f.mouthWidth, ax + jag);
   let dark = f.brow.rgb * (0.6 + 0.8 * strands);
   let shade = max(jaw, lip) * aroundMouth;
   (*s).albedo = mix((*s).albedo, (*s).albedo * vec3f(0.62, 0.62, 0.66), f.stubble * shade * (0.5 + 0.5 * strands));
@@ -152,14 +163,14 @@ fn facialHair(s: ptr<function, Surface>, p: vec3f, ax: f32) {
 
 fn noseFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let down = clamp((0.06 - p.y) / (0.06 - f.noseY), 0.0, 1.3);
-  let half = mix(f.noseBridge + 0.012, f.noseWingX + f.noseWing * 0.86, smoothstep(0.35, 1.0, down));
-  let floorY = f.noseY - 0.075 + 0.02 * smoothstep(0.03, 0.1, ax);
+  let half = mix(f.noseBridge + 0.012, f.noseWingX + f.noseWing * 0.86, ramp(0.35, 1.0, down));
+  let floorY = f.noseY - 0.075 + 0.02 * ramp(0.03, 0.1, ax);
   if (ax < half && p.y < 0.05 && p.y > floorY) { (*s).label = NOSE; }
   let nostril = length(vec2f((ax - f.noseWingX * 0.62) / 0.036, (p.y - f.noseY + 0.052) / 0.021));
-  (*s).albedo *= 1.0 - 0.85 * smoothstep(1.25, 0.6, nostril) * vec3f(0.8, 0.9, 0.92);
+  (*s).albedo *= 1.0 - 0.85 * ramp(1.25, 0.6, nostril) * vec3f(0.8, 0.9, 0.92);
   let wing = length(vec2f(ax - f.noseWingX, (p.y - f.noseY) * 0.9));
-  (*s).albedo *= 1.0 - 0.22 * bump(wing - f.noseWing * 0.95, 0.014) * smoothstep(f.noseWingX, f.noseWingX + 0.03, ax);
-  (*s).occlusion *= 1.0 - 0.3 * bump(p.y - f.noseY + 0.085, 0.03) * smoothstep(0.12, 0.06, ax);
+  (*s).albedo *= 1.0 - 0.22 * bump(wing - f.noseWing * 0.95, 0.014) * ramp(f.noseWingX, f.noseWingX + 0.03, ax);
+  (*s).occlusion *= 1.0 - 0.3 * bump(p.y - f.noseY + 0.085, 0.03) * ramp(0.12, 0.06, ax);
   (*s).gloss += 0.5 * bump(length(vec2f(p.x, p.y - f.noseY - 0.02)), 0.05);
 }
 
@@ -170,11 +181,11 @@ fn mouthFeatures(s: ptr<function, Surface>, p: vec3f) {
   if (abs(u) > 1.3 || y > 0.2 || y < -0.4) { return; }
   let arc = max(1.0 - u * u, 0.0);
   let soft = sqrt(arc);
-  let bow = 1.0 - 0.28 * bump(p.x, 0.028) + 0.1 * bump(abs(p.x) - 0.05, 0.03);
+  let cupid = 1.0 - 0.28 * bump(p.x, 0.028) + 0.1 * bump(abs(p.x) - 0.05, 0.03);
   let gap = f.mouthOpen * mix(arc, soft, 0.5);
   let innerTop = 0.16 * gap - 0.006 * (1.0 - abs(u)) ;
   let innerBottom = innerTop - gap;
-  let top = innerTop + f.lipUpper * arc * bow;
+  let top = innerTop + f.lipUpper * arc * cupid;
   let bottom = innerBottom - f.lipLower * mix(arc, soft, 0.35);
   // The lips' own relief, which the field does not carry.
   let inUpper = (y - innerTop) / max(f.lipUpper, 1e-3);
@@ -191,21 +202,22 @@ fn mouthFeatures(s: ptr<function, Surface>, p: vec3f) {
     (*s).gloss = mix((*s).gloss, f.lips.w * select(1.4 * bump(inLower - 0.45, 0.25), 0.35, upper), lips);
   }
   // The line where the lips meet, and what is seen between them.
-  let line = bump(min(abs(y - innerTop), abs(y - innerBottom)), 0.008 + 0.25 * footprint) * smoothstep(1.08, 0.9, abs(u));
+  let line = bump(min(abs(y - innerTop), abs(y - innerBottom)), 0.008 + 0.25 * footprint) * ramp(1.08, 0.9, abs(u));
   (*s).albedo *= 1.0 - 0.62 * line;
-  let inside = cover(max(y - innerTop, innerBottom - y)) * smoothstep(0.004, 0.02, gap);
+  let inside = cover(max(y - innerTop, innerBottom - y)) * ramp(0.004, 0.02, gap);
   if (inside > 0.0) {
     let depth = (innerTop - y) / max(gap, 1e-3);
-    var within = mix(vec3f(0.10, 0.018, 0.016), vec3f(0.025, 0.006, 0.006), smoothstep(0.2, 0.6, depth));
-    let tongue = smoothstep(0.85, 0.6, length(vec2f(u * 1.15, (depth - 1.15) * 1.3)));
+    var within = mix(vec3f(0.10, 0.018, 0.016), vec3f(0.025, 0.006, 0.006), ramp(0.2, 0.6, depth));
+    let tongue = ramp(0.85, 0.6, length(vec2f(u * 1.15, (depth - 1.15) * 1.3)));
     within = mix(within, vec3f(0.36, 0.1, 0.09), tongue * 0.85);
     if (f.teeth > 0.0) {
       let tooth = abs(fract(p.x / 0.062 + 0.5) - 0.5) * 2.0;
-      let between = 1.0 - 0.35 * smoothstep(0.8, 1.0, 1.0 - tooth * 1.0) * smoothstep(0.06, 0.02, footprint);
+      let between = 1.0 - 0.35 * ramp(0.8, 1.0, 1.0 - tooth * 1.0) * ramp(0.06, 0.02, footprint);
       let white = vec3f(0.82, 0.78, 0.70) * between * (1.0 - 0.55 * u * u);
       let reach = min(0.066, gap * 0.8) * mix(1.0, 0.8, abs(u)) ;
-      within = mix(within, white * (0.8 + 0.2 * smoothstep(0.0, 0.02, innerTop - y)), cover(innerTop - reach - y));
-      within = mix(within, white * 0.55, cover(y - innerBottom - 0.035 * smoothstep(0.12, 0.22, f.mouthOpen)) * step(0.12, f.mouthOpen));
+      within = mix(within, white * (0.8 + 0.2 * ramp(0.0, 0.02, innerTop - y)), cover(innerTop - reach - y));
+      let lowerTeeth = cover(y - innerBottom - 0.035 * ramp(0.12, 0.22, f.mouthOpen)) * step(0.12, f.mouthOpen);
+      within = mix(within, white * 0.55, lowerTeeth);
     }
     (*s).albedo = mix((*s).albedo, within, inside);
     (*s).gloss = mix((*s).gloss, 0.12, inside);
@@ -219,12 +231,12 @@ fn browFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let u = (ax - inner) / f.browLength;
   if (u < -0.15 || u > 1.15) { return; }
   let centre = f.eyeY + f.browY + f.browTilt * (u - 0.35) + f.browArch * (1.0 - pow(abs(u - 0.58) / 0.58, 2.0));
-  let taper = smoothstep(-0.12, 0.12, u) * (1.0 - 0.75 * smoothstep(0.4, 1.1, u));
+  let taper = ramp(-0.12, 0.12, u) * (1.0 - 0.75 * ramp(0.4, 1.1, u));
   let hairs = noise(vec2f(ax * 75.0 - p.y * 40.0, p.y * 30.0 + ax * 10.0), f.identitySeed + 1.0);
   let y = p.y - centre;
   let d = abs(y) - f.browThick * taper * (0.85 + 0.35 * hairs);
   let soft = footprint * 0.6 + 0.012;
-  let alpha = clamp(0.5 - d / soft, 0.0, 1.0) * smoothstep(-0.1, 0.05, u) * smoothstep(1.1, 0.95, u);
+  let alpha = clamp(0.5 - d / soft, 0.0, 1.0) * ramp(-0.1, 0.05, u) * ramp(1.1, 0.95, u);
   let side = select(1u, 0u, p.x < 0.0);
   paint(s, f.brow.rgb * (0.75 + 0.5 * hairs), alpha * f.brow.w, (*s).label);
   if (alpha > 0.35) { (*s).label = LEFT_BROW + side; }
@@ -247,25 +259,25 @@ fn eyeFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let beyond = max(abs(u) - 1.0, 0.0) * f.eyeWidth;
   let edge = select(max(e.y - upper, lower - e.y), length(vec2f(beyond, e.y)), beyond > 0.0);
   // Lids: darker and a little redder than the skin around; the fold above; make-up.
-  let lid = bump(e.y - upper - 0.02, 0.035) * smoothstep(1.35, 0.8, abs(u));
+  let lid = bump(e.y - upper - 0.02, 0.035) * ramp(1.35, 0.8, abs(u));
   (*s).albedo *= 1.0 - lid * (0.16 + f.shadow * 0.5) * vec3f(0.75, 1.0, 0.95);
-  let fold = bump(e.y - upper * 0.75 - f.eyeFold, 0.010 + 0.2 * footprint) * smoothstep(1.15, 0.75, abs(u - 0.05));
+  let fold = bump(e.y - upper * 0.75 - f.eyeFold, 0.010 + 0.2 * footprint) * ramp(1.15, 0.75, abs(u - 0.05));
   (*s).albedo *= 1.0 - 0.42 * fold * vec3f(0.8, 1.0, 1.0);
-  let under = bump(e.y - lower + 0.05, 0.035) * smoothstep(1.1, 0.4, abs(u));
+  let under = bump(e.y - lower + 0.05, 0.035) * ramp(1.1, 0.4, abs(u));
   (*s).albedo *= 1.0 - (0.08 + 0.2 * f.age) * under * vec3f(0.7, 0.9, 0.8);
   let inside = cover(edge);
   if (inside > 0.0) {
     let iris = vec2f(e.x - side * f.gazeX * 0.052, e.y - 0.008 - f.gazeY * 0.028);
     let r = length(iris) / f.iris.w;
     var ball = vec3f(0.80, 0.76, 0.74) * (1.0 - 0.3 * u * u);
-    ball = mix(ball, ball * vec3f(1.0, 0.72, 0.68), smoothstep(0.75, 1.0, -u));
+    ball = mix(ball, ball * vec3f(1.0, 0.72, 0.68), ramp(0.75, 1.0, -u));
     let spokes = 0.8 + 0.4 * noise(vec2f(atan2(iris.y, iris.x) * 7.0, r * 2.0), f.identitySeed);
-    var disc = f.iris.rgb * spokes * (0.75 + 0.6 * smoothstep(0.3, -0.9, iris.y / f.iris.w));
-    disc = mix(disc, disc * 0.25, smoothstep(0.72, 1.0, r));
-    disc = mix(disc, vec3f(0.006), smoothstep(0.08, -0.08, r - 0.46));
+    var disc = f.iris.rgb * spokes * (0.75 + 0.6 * ramp(0.3, -0.9, iris.y / f.iris.w));
+    disc = mix(disc, disc * 0.25, ramp(0.72, 1.0, r));
+    disc = mix(disc, vec3f(0.006), ramp(0.08, -0.08, r - 0.46));
     let soft = footprint / f.iris.w * 0.5 + 0.06;
-    ball = mix(ball, disc, smoothstep(soft, -soft, r - 1.0));
-    let shade = 1.0 - 0.55 * smoothstep(0.045, 0.0, upper - e.y);
+    ball = mix(ball, disc, ramp(soft, -soft, r - 1.0));
+    let shade = 1.0 - 0.55 * ramp(0.045, 0.0, upper - e.y);
     let wet = length(iris - vec2f(side * f.headLight.x * 0.02, 0.016)) - 0.0125;
     (*s).albedo = mix((*s).albedo, ball * shade, inside);
     (*s).occlusion = mix((*s).occlusion, 0.95, inside);
@@ -273,9 +285,9 @@ fn eyeFeatures(s: ptr<function, Surface>, p: vec3f, ax: f32) {
     (*s).glint = 0.75 * inside * clamp(0.5 - wet / (footprint + 0.006), 0.0, 1.0) * min(f.light.w, 1.0);
     if (inside > 0.5) { (*s).label = LEFT_EYE + select(1u, 0u, side < 0.0); }
   }
-  let lashTop = e.y - upper - f.lash * 0.4 * smoothstep(-0.6, 1.0, u);
-  let lashes = cover(abs(lashTop) - f.lash * (0.55 + 0.45 * smoothstep(-1.0, 0.6, u))) * smoothstep(1.2, 1.0, abs(u - 0.06));
-  let liner = cover(abs(e.y - lower) - 0.004 - 0.25 * f.lash) * smoothstep(1.0, 0.9, abs(u)) * smoothstep(-0.6, 0.4, u);
+  let lashTop = e.y - upper - f.lash * 0.4 * ramp(-0.6, 1.0, u);
+  let lashes = cover(abs(lashTop) - f.lash * (0.55 + 0.45 * ramp(-1.0, 0.6, u))) * ramp(1.2, 1.0, abs(u - 0.06));
+  let liner = cover(abs(e.y - lower) - 0.004 - 0.25 * f.lash) * ramp(1.0, 0.9, abs(u)) * ramp(-0.6, 0.4, u);
   (*s).albedo = mix((*s).albedo, vec3f(0.022, 0.015, 0.012), max(lashes * 0.88, liner * 0.4));
 }
 
@@ -307,8 +319,8 @@ fn earColour(p: vec3f, n: vec3f) -> vec3f {
   let a = vec2f((abs(p.x) - f.headWidth) / (0.05 + f.earTilt), (p.y + 0.12) / f.earSize);
   let hollow = length(vec2f(a.x + 0.25, (a.y - 0.1) * 1.25));
   var s = Surface(f.skin.rgb * vec3f(1.0, 0.84, 0.82), 0.2, 0.92, SKIN, 0.0);
-  s.occlusion *= 1.0 - 0.55 * smoothstep(0.62, 0.25, hollow);
+  s.occlusion *= 1.0 - 0.55 * ramp(0.62, 0.25, hollow);
   s.occlusion *= 1.0 - 0.25 * bump(hollow - 0.78, 0.12);
-  s.occlusion *= 0.75 + 0.25 * smoothstep(-0.9, 0.2, a.x);
+  s.occlusion *= 0.75 + 0.25 * ramp(-0.9, 0.2, a.x);
   return finish(s, normalize(n + vec3f(side * 0.2, 0.0, 0.3)), f.headLight.xyz, f.up.xyz, f.toward.xyz, 0.9);
 }

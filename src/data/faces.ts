@@ -134,7 +134,7 @@ export function faceTargets(faces: readonly Face[]): FaceTargets {
 const SHADER: Shader = { name: 'faces', source: [mainSource, headSource, hairSource].join('\n') };
 
 /**
- * Renders faces on the device: `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of
+ * Renders faces on the device (shaders/faces*.wgsl): `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of
  * FACE_CLASSES. Nothing is read back; the tensors belong to the scope that is open.
  *
  * A pixel is the mean of 3×3 samples (2×2 from 128 pixels on), its label the class of most of them, ties to the higher id.
