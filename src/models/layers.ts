@@ -120,36 +120,69 @@ export class Linear extends Module {
 }
 
 /**
- * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
- * the variance unbiased, by `momentum`; in evaluation it uses the running averages.
+ * A dense layer [N, I] → [N, O] with an equalised learning rate (Karras et al. 2018, section 4.1): the weight is stored with
+ * unit variance and scaled by 1/√I where it is used.
  */
-export class BatchNorm extends Module {
+export class EqualLinear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter;
+  private readonly scale: number;
+
+  constructor(inputs: number, outputs: number) {
+    super();
+    this.weight = this.parameter('weight', [outputs, inputs], { normal: 1 });
+    this.bias = this.parameter('bias', [outputs], zeros);
+    this.scale = 1 / Math.sqrt(inputs);
+  }
+
+  forward(x: Tensor): Tensor {
+    return ops.linear(ops.mul(x, this.scale), this.weight.value, this.bias.value);
+  }
+}
+
+/**
+ * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
+ * the variance unbiased, by `momentum`; in evaluation it uses the running averages. Without `affine` it ends there, else a
+ * learned weight and bias follow.
+ */
+export class BatchNorm extends Module {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
   readonly runningMean: Parameter;
   readonly runningVar: Parameter;
   private readonly batches: Counter;
   private readonly epsilon: number;
   private readonly momentum: number;
 
-  constructor(channels: number, { epsilon = 1e-5, momentum = 0.1 }: { epsilon?: number; momentum?: number } = {}) {
+  constructor(
+    channels: number,
+    {
+      epsilon = 1e-5,
+      momentum = 0.1,
+      affine = true,
+    }: { readonly epsilon?: number; readonly momentum?: number; readonly affine?: boolean } = {},
+  ) {
     super();
     this.epsilon = epsilon;
     this.momentum = momentum;
-    this.weight = this.parameter('weight', [channels], ones);
-    this.bias = this.parameter('bias', [channels], zeros);
+    this.weight = affine ? this.parameter('weight', [channels], ones) : undefined;
+    this.bias = affine ? this.parameter('bias', [channels], zeros) : undefined;
     this.runningMean = this.buffer('running_mean', [channels], zeros);
     this.runningVar = this.buffer('running_var', [channels], ones);
     this.batches = this.counter('num_batches_tracked');
   }
 
   forward(x: Tensor): Tensor {
-    const [weight, bias] = [this.weight.value, this.bias.value];
     const { epsilon } = this;
+    const channels = x.shape[1];
+    const weight = this.weight?.value ?? constant(x.device, 1, channels);
+    const bias = this.bias?.value ?? constant(x.device, 0, channels);
     if (!this.training)
       return ops.batchNorm(x, weight, bias, this.runningMean.value, this.runningVar.value, { epsilon });
+    const count = x.size / channels;
+    if (count === 1)
+      throw new Error(`batch normalisation in training needs more than one value a channel, ${x} has one`);
     const { output, mean, variance } = ops.batchNormTraining(x, weight, bias, { epsilon });
-    const count = x.size / x.shape[1];
     defer(gate => {
       const rate = constant(x.device, this.momentum);
       updateRunningAverage(this.runningMean.value, mean, rate, gate);
@@ -175,19 +208,20 @@ export class PReLU extends Module {
   }
 }
 
-const constants = new WeakMap<Device, Map<number, Tensor>>();
+const constants = new WeakMap<Device, Map<string, Tensor>>();
 
-/** A kept scalar [1] of this value, the same tensor for every caller. */
-export function constant(device: Device, value: number): Tensor {
-  let values = constants.get(device);
-  if (!values) {
-    values = new Map();
-    constants.set(device, values);
+/** A kept vector of `size` elements of this value (a scalar by default), the same tensor for every caller. */
+export function constant(device: Device, value: number, size = 1): Tensor {
+  let tensors = constants.get(device);
+  if (!tensors) {
+    tensors = new Map();
+    constants.set(device, tensors);
   }
-  let tensor = values.get(value);
+  const key = `${value}:${size}`;
+  let tensor = tensors.get(key);
   if (!tensor) {
-    tensor = device.keep(full(device, [1], value));
-    values.set(value, tensor);
+    tensor = device.keep(full(device, [size], value));
+    tensors.set(key, tensor);
   }
   return tensor;
 }

@@ -167,6 +167,13 @@ export function clamp(x: Tensor, { min = -3.4e38, max = 3.4e38 }: { min?: number
   return apply(clampOp, [x], { a: min, b: max });
 }
 
+/** 1 where x > y, else 0: a constant, no gradient flows through it. */
+export function greater(x: Tensor, y: Operand): Tensor {
+  return typeof y === 'number'
+    ? kernels.unary(x, 'select(0.0, 1.0, x > a)', y)
+    : kernels.binary(x, y, 'select(0.0, 1.0, x > y)');
+}
+
 // Activations
 
 /** g · (a if y ≤ 0 else 1) · gain: the derivative of the leaky ReLU, linear in g with a frozen mask. */

@@ -1,6 +1,8 @@
 import type { Module } from '../../models/module.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { encoders } from './encoders.ts';
 import type { GoldenCase } from './format.ts';
+import { lossBuilders } from './losses.ts';
 
 /** A network or loss as a golden case asks for it: its parameters, if it has any, and how its outputs are computed. */
 export interface ModuleUnderTest {
@@ -13,4 +15,7 @@ export interface ModuleUnderTest {
 export type Builder = (golden: GoldenCase) => ModuleUnderTest;
 
 /** The modules of golden files by name; the others are unknown. */
-export const builders: Record<string, Builder | undefined> = {};
+export const builders: Record<string, Builder | undefined> = {
+  ...encoders,
+  ...lossBuilders,
+};
