@@ -11,6 +11,8 @@ export interface DeviceOptions {
   readonly adapter?: string;
   /** 'default' asks for WebGPU's default limits and no feature, as a small device would offer; for tests. */
   readonly limits?: 'adapter' | 'default';
+  /** A lower limit for what one binding covers, in bytes, so that tests see small tensors in parts. */
+  readonly bindingLimit?: number;
 }
 
 /** Which elements Device.copy copies: all from `from` on, to the front, by default. */
@@ -43,6 +45,8 @@ export class Device {
   readonly memory: Memory;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** The most bytes that one binding of a kernel can cover; larger tensors are in parts. */
+  readonly bindingLimit: number;
   /** Kernels dispatched and command buffers submitted since the device was opened. */
   dispatches = 0;
   submits = 0;
@@ -58,8 +62,10 @@ export class Device {
   private constructor(
     readonly gpu: GPUDevice,
     readonly adapter: OpenedAdapter,
+    lowerLimit = Number.POSITIVE_INFINITY,
   ) {
     this.limits = gpu.limits;
+    this.bindingLimit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
     this.features = gpu.features as ReadonlySet<string>;
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
@@ -73,7 +79,7 @@ export class Device {
   }
 
   /** Opens the best adapter, or the one that is asked for. Throws a UserError that names what is missing. */
-  static async open({ adapter, limits = 'adapter' }: DeviceOptions = {}): Promise<Device> {
+  static async open({ adapter, limits = 'adapter', bindingLimit }: DeviceOptions = {}): Promise<Device> {
     const opened = await openAdapter({ adapter });
     const has = opened.adapter;
     const descriptor: GPUDeviceDescriptor = {};
@@ -87,12 +93,7 @@ export class Device {
       }
       descriptor.requiredLimits = required;
     }
-    return new Device(await settle(has.requestDevice(descriptor)), opened);
-  }
-
-  /** The most bytes that one binding of a kernel can cover; larger tensors are in parts. */
-  get bindingLimit(): number {
-    return Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize);
+    return new Device(await settle(has.requestDevice(descriptor)), opened, bindingLimit);
   }
 
   // Tensors

@@ -7,6 +7,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { type Filled, fillValues, type GoldenCase, relativeError, type Summary, v } from './format.ts';
 import { builders } from './modules.ts';
 import { evaluateOp, UnknownCase } from './ops.ts';
+import { type OptimizerCase, optimizerChecks } from './optimizers.ts';
 
 /** How one golden case came out: its largest error in units of the comparison rule, undefined if the case is unknown. */
 export interface CaseResult {
@@ -125,7 +126,9 @@ export async function verifyCase(device: Device, golden: GoldenCase): Promise<Ca
   try {
     const checks = device.scope(`golden case ${name}`, () => {
       try {
-        return golden.kind === 'op' ? opChecks(device, golden) : moduleChecks(device, golden);
+        if (golden.kind === 'op') return opChecks(device, golden);
+        if (golden.kind === 'optimizer') return optimizerChecks(device, golden as OptimizerCase);
+        return moduleChecks(device, golden);
       } catch (error) {
         if (error instanceof UnknownCase) return undefined;
         throw error;

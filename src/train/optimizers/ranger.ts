@@ -1,0 +1,69 @@
+import centralizeSource from '../../../shaders/centralize_gradient.wgsl';
+import source from '../../../shaders/ranger.wgsl';
+import type { Module } from '../../models/module.ts';
+import { floatBits, grid } from '../../runtime/device.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { type Chunk, decayOf, Optimizer } from './optimizer.ts';
+
+const CENTRALIZE = { name: 'centralize_gradient', source: centralizeSource };
+const RANGER = { name: 'ranger', source };
+
+export interface RangerOptions {
+  /** Rates of the two averages. Default [0.95, 0.999]. */
+  readonly betas?: readonly [number, number];
+  readonly epsilon?: number;
+  /** Lookahead: how far the slow copy goes towards the parameters, and every how many steps. Default 0.5 and 6. */
+  readonly alpha?: number;
+  readonly period?: number;
+  /** The adaptive branch is taken where RAdam's N is above this. Default 5. */
+  readonly threshold?: number;
+}
+
+/** Ranger: RAdam (Liu et al. 2020), Lookahead (Zhang et al. 2019) and gradient centralisation (Yong et al. 2020), as pSp has it. */
+export class Ranger extends Optimizer {
+  private readonly words: readonly number[];
+  /** u32 [rows, 2] of each chunk: first element and length of what is centralised together; undefined if there is nothing. */
+  private readonly rows: ReadonlyMap<Chunk, Tensor | undefined>;
+
+  constructor(
+    module: Module,
+    { betas = [0.95, 0.999], epsilon = 1e-5, alpha = 0.5, period = 6, threshold = 5 }: RangerOptions = {},
+  ) {
+    const [beta1, beta2] = betas;
+    super(module, ['m', 'v', 'slow'], { beta1, beta2 });
+    const longest = 2 / (1 - beta2) - 1;
+    const decay2 = decayOf(beta2);
+    const floats = [alpha, beta1, beta2, 1 - beta1, 1 - beta2, epsilon, threshold, longest, decay2];
+    this.words = [period, ...[...floats, longest - 2 / decay2].map(floatBits)];
+    this.rows = new Map(this.chunks.map(chunk => [chunk, this.rowsOf(chunk)]));
+  }
+
+  private rowsOf({ entries }: Chunk): Tensor | undefined {
+    const rows: number[] = [];
+    for (const { parameter, offset, size, row } of entries) {
+      if (parameter.shape.length < 2) continue;
+      for (let at = 0; at < size; at += row) rows.push(offset + at, row);
+    }
+    if (rows.length === 0) return undefined;
+    return this.device.keep(this.device.tensor(rows, [rows.length / 2, 2], 'u32', 'rows to centralise'));
+  }
+
+  protected update(chunk: Chunk, rate: Tensor): void {
+    const { device } = this;
+    const { parameters, gradient, state, owners } = chunk;
+    const rows = this.rows.get(chunk);
+    if (rows) {
+      const count = rows.shape[0];
+      device.dispatch(device.kernel(CENTRALIZE), [rows, gradient], [count], grid(count, 1));
+    }
+    const { quads, groups } = this.quads(chunk);
+    const moments = [state.get('m')!, state.get('v')!, state.get('slow')!];
+    const bindings = [this.progress, owners, rate, gradient, ...moments, parameters];
+    device.dispatch(device.kernel(RANGER), bindings, [quads, ...this.words], groups);
+  }
+
+  override release(): void {
+    super.release();
+    for (const rows of this.rows.values()) if (rows) this.device.discard(rows);
+  }
+}
