@@ -7,8 +7,12 @@ import { ALIGNMENT } from '../runtime/memory.ts';
 import { type Shape, sameShape, shapeText, sizeOf } from '../runtime/shape.ts';
 import { Tensor } from '../runtime/tensor.ts';
 
-/** How a parameter starts: a constant, uniform in ±bound, or normal with a standard deviation. */
-export type Init = { readonly constant: number } | { readonly uniform: number } | { readonly normal: number };
+/** How a parameter starts: a constant, given values, uniform in ±bound, or normal with a standard deviation. */
+export type Init =
+  | { readonly constant: number }
+  | { readonly values: readonly number[] }
+  | { readonly uniform: number }
+  | { readonly normal: number };
 
 export const zeros: Init = { constant: 0 };
 export const ones: Init = { constant: 1 };
@@ -167,6 +171,8 @@ export abstract class Module {
 /** The flat buffers in which a module's parameters lie one behind the other, each at a multiple of 256 bytes. */
 export interface Placement {
   readonly chunks: readonly Tensor[];
+  /** The buffers' own, laid out alike. */
+  readonly bufferChunks: readonly Tensor[];
   readonly entries: readonly PlacedParameter[];
 }
 
@@ -189,13 +195,14 @@ const STEP = ALIGNMENT / 4;
  * own name. Parameters share flat buffers, so that an optimiser step is a few dispatches. Keeps the memory until `release`.
  */
 export function initialize(module: Module, device: Device, { seed = 0 }: { seed?: number } = {}): Placement {
-  const placement = place(module.parameters(), device);
-  place(new Map([...module.state()].filter(([, parameter]) => parameter.isBuffer)), device);
+  const buffers = new Map([...module.state()].filter(([, parameter]) => parameter.isBuffer));
+  const placement = { ...place(module.parameters(), device), bufferChunks: place(buffers, device).chunks };
   placements.set(module, placement);
   device.scope('initialize', () => {
     const step = device.tensor([0], [1], 'u32');
     for (const [key, { value, init }] of module.state()) {
       if ('constant' in init) fill(value, init.constant);
+      else if ('values' in init) device.write(value, init.values);
       else {
         const [distribution, scale] =
           'normal' in init ? (['normal', init.normal] as const) : (['uniform', init.uniform] as const);
@@ -224,7 +231,7 @@ export function release(module: Module): void {
 }
 
 /** Lays parameters out in chunks no larger than the binding limit, and gives them uninitialised tensors there. */
-function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Placement {
+function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Omit<Placement, 'bufferChunks'> {
   const limit = Math.floor(device.bindingLimit / ALIGNMENT) * STEP;
   const sizes: number[] = [];
   const plan: { key: string; parameter: Parameter; chunk: number; offset: number; size: number }[] = [];

@@ -1,6 +1,6 @@
 import { add, grad, isTracked, mul, sum, variable } from '../../autograd/index.ts';
 import { applyEffects, discardEffects } from '../../models/effects.ts';
-import { initialize, loadStateDict, release } from '../../models/module.ts';
+import { initialize, loadStateDict, type Module, release } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import { sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
@@ -71,10 +71,11 @@ function opChecks(device: Device, golden: GoldenCase): Check[] | undefined {
 function moduleChecks(device: Device, golden: GoldenCase): Check[] | undefined {
   const build = builders[golden.module!];
   if (!build) return undefined;
-  const { module, forward } = build(golden);
+  const { module, naming, forward } = build(golden);
   if (module) {
     initialize(module, device);
-    loadStateDict(module, goldenState(golden), { source: golden.name, ignoreUnknown: true });
+    const values = goldenState(golden, module);
+    loadStateDict(module, naming?.convert(values) ?? values, { source: golden.name, ignoreUnknown: true });
     if (golden.mode === 'train') module.train();
     else module.eval();
   }
@@ -86,7 +87,9 @@ function moduleChecks(device: Device, golden: GoldenCase): Check[] | undefined {
     const checks = golden.outputs.map((want, k) => check(`output ${want.name}`, outputs[k], want));
     if (golden.gradients?.length) {
       const state = module?.state();
-      const wrt = golden.gradients.map(({ wrt: name }) => inputs[name!] ?? state!.get(name!)!.value);
+      const wrt = golden.gradients.map(
+        ({ wrt: name }) => inputs[name!] ?? state!.get(naming?.key(name!) ?? name!)!.value,
+      );
       const loss = golden.scalar ? outputs[0] : weightedSum(outputs, 2000)!;
       grad(loss, wrt).forEach((gradient, j) => {
         checks.push(check(`gradient of ${golden.gradients![j].wrt}`, gradient, golden.gradients![j]));
@@ -104,14 +107,18 @@ function moduleChecks(device: Device, golden: GoldenCase): Check[] | undefined {
   }
 }
 
-/** The values of a case's parameters and buffers. */
-function goldenState(golden: GoldenCase): Map<string, { shape: number[]; data: ArrayLike<number> }> {
+/** The values of a case's parameters and buffers. Tensors given in full and not listed have the module's shapes. */
+function goldenState(golden: GoldenCase, module: Module): Map<string, { shape: number[]; data: ArrayLike<number> }> {
   const state = new Map<string, { shape: number[]; data: ArrayLike<number> }>();
   for (const [key, shape, scale, shift, seed] of golden.state ?? []) {
     const values = golden.explicit?.[key];
     state.set(key, { shape, data: fillValues({ shape, scale, shift, seed, values }) });
   }
   for (const [key, shape, data] of golden.constants ?? []) state.set(key, { shape, data });
+  const own = module.state();
+  for (const [key, data] of Object.entries(golden.explicit ?? {})) {
+    if (!state.has(key)) state.set(key, { shape: [...(own.get(key)?.shape ?? [data.length])], data });
+  }
   return state;
 }
 

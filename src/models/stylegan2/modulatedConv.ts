@@ -1,0 +1,71 @@
+import * as ops from '../../autograd/index.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { Module, type Parameter } from '../module.ts';
+import { EqualLinear, Fir } from './layers.ts';
+
+const EPSILON = 1e-8;
+
+export interface ModulatedConvOptions {
+  readonly kernel: number;
+  /** Length of w. */
+  readonly wDim: number;
+  /** Normalise each output map by its expected deviation. Default true. */
+  readonly demodulate?: boolean;
+  /** Double the size; for 3×3 kernels. Default false. */
+  readonly up?: boolean;
+}
+
+/**
+ * Modulated convolution (Karras et al. 2020, section 2.2, equations 1 and 3), with styles s = A(w) and c = 1/√(I k²):
+ *
+ *     y = d ⊙ conv(x ⊙ s, c W),   d[b, o] = 1 / √(Σᵢ s[b, i]² Q[o, i] + 10⁻⁸),   Q[o, i] = Σₖ (c W[o, i, k])²
+ *
+ * It scales activations instead of weights, so that the whole batch shares one convolution. With demodulation c cancels but
+ * in the epsilon; without it c goes into the styles.
+ */
+export class ModulatedConv extends Module {
+  private readonly weight: Parameter;
+  private readonly modulation: EqualLinear;
+  private readonly blur: Fir | undefined;
+  private readonly demodulate: boolean;
+  private readonly c: number;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    { kernel, wDim, demodulate = true, up = false }: ModulatedConvOptions,
+  ) {
+    super();
+    this.weight = this.parameter('weight', [1, outChannels, inChannels, kernel, kernel], { normal: 1 });
+    if (up) this.blur = this.child('blur', new Fir({ pad: [1, 1] }, 4));
+    this.modulation = this.child('modulation', new EqualLinear(wDim, inChannels, { bias: 1 }));
+    this.demodulate = demodulate;
+    this.c = 1 / Math.sqrt(inChannels * kernel * kernel);
+  }
+
+  /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset`, which broadcasts to it. */
+  forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
+    const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
+    const style = this.modulation.forward(w);
+    if (!this.demodulate) {
+      const y = this.convolve(ops.mul(x, overPixels(ops.mul(style, this.c))), weight);
+      return offset ? ops.add(y, offset) : y;
+    }
+    const energy = ops.sum(ops.square(weight), { axes: [2, 3] });
+    const variance = ops.matmul(ops.square(style), energy, { transposeB: true });
+    const demodulation = overPixels(ops.rsqrt(ops.add(variance, EPSILON / this.c ** 2)));
+    const y = this.convolve(ops.mul(x, overPixels(style)), weight);
+    return offset ? ops.multiplyAdd(y, demodulation, offset) : ops.mul(y, demodulation);
+  }
+
+  private convolve(x: Tensor, weight: Tensor): Tensor {
+    if (!this.blur) return ops.conv2d(x, weight, undefined, { padding: (weight.shape[2] - 1) / 2 });
+    const scattered = ops.permute(weight, [1, 0, 2, 3]);
+    return this.blur.forward(ops.convTranspose2d(x, scattered, undefined, { stride: 2 }));
+  }
+}
+
+/** [B, C] as [B, C, 1, 1]. */
+function overPixels(values: Tensor): Tensor {
+  return ops.reshape(values, [...values.shape, 1, 1]);
+}
