@@ -1,7 +1,7 @@
 import { oneHot } from '../../runtime/kernels/oneHot.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { stopGradient } from '../graph.ts';
-import { add, affine, clamp, div, exp, log, mul, neg, sqrt, square, sub } from './elementwise.ts';
+import { add, affine, clamp, div, exp, greater, log, mul, neg, sqrt, square, sub } from './elementwise.ts';
 import { constantMax, mean, sum } from './reduce.ts';
 
 /** ln Σ eˣ over an axis, shifted by the maximum; the axis stays with length 1. */
@@ -31,6 +31,13 @@ export function crossEntropy(logits: Tensor, labels: Tensor, weight?: Tensor): T
   const shape = logits.shape.map((n, axis) => (axis === 1 ? n : 1));
   const weights = weight.view(shape);
   return neg(div(sum(mul(terms, weights)), sum(mul(target, weights))));
+}
+
+/** ‖x‖₂ over axes, which stay with length 1. Its gradient at 0 is 0, in every order. */
+export function l2Norm(x: Tensor, axes: readonly number[]): Tensor {
+  const squares = sum(square(x), { axes, keepDims: true });
+  const isZero = affine(greater(squares, 0), -1, 1);
+  return sub(sqrt(add(squares, isZero)), isZero);
 }
 
 /** x / max(‖x‖₂, ε) over an axis */

@@ -125,6 +125,17 @@ export function interpolate(x: Tensor, [height, width]: Pair, mode: keyof typeof
   });
 }
 
+/** Correlation of x [N, C, H, W] with the outer product of `taps`, where they lie inside the image: no padding. */
+export function separableFilter(x: Tensor, taps: readonly number[]): Tensor {
+  const [height, width] = x.shape.slice(2);
+  const filter = (inputs: number) =>
+    table(`filter${taps.join()}`, inputs, inputs - taps.length + 1, i => taps.map((tap, j) => [i + j, tap]));
+  const identity = (inputs: number) => table('identity', inputs, inputs, i => [[i, 1]]);
+  // One axis at a time: 2 taps.length products a pixel instead of its square.
+  const filtered = apply(resampleOp, [x], { rows: identity(height), columns: filter(width) });
+  return apply(resampleOp, [filtered], { rows: filter(height), columns: identity(filtered.shape[3]) });
+}
+
 // upfirdn2d
 
 const upfirdnOp: Op<kernels.Upfirdn> = {
