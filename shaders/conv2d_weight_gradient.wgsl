@@ -2,9 +2,9 @@
 // The gradient of conv2d to its weight, v being the gradient of its output; g(o) is the group of output channel o.
 //
 // 0: x  [N, C, H, W]     1: v  [N, O, OH, OW]     2: u  [splits, O, CG, KH, KW]
-// A register tile is 8 output channels x 2 filter taps (c, a, b), WORKGROUP taps apart. A workgroup computes 8 channels (workgroup.y;
-// blocks do not cross groups) x 2 * WORKGROUP taps, over the rows (n, i) of one split (workgroup.z): v is the same for the whole
-// workgroup. The splits are added by a second kernel in a fixed order.
+// A register tile is 8 output channels x 4 neighbouring filter taps (c, a, b). A workgroup computes 8 channels (workgroup.y; blocks do
+// not cross groups) x 4 * WORKGROUP taps, over the rows (n, i) of one split (workgroup.z): v is the same for the whole workgroup. The
+// splits are added by a second kernel in a fixed order.
 
 struct Params {
   samples: u32,
@@ -31,6 +31,10 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 
+fn gather(at: vec4i) -> vec4f {
+  return vec4f(input[at.x], input[at.y], input[at.z], input[at.w]);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let group_outputs = params.out_channels / params.groups;
@@ -42,12 +46,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
   let taps = params.kernel_height * params.kernel_width;
   let filter_size = group_channels * taps;
-  let tap = workgroup.x * 2 * WORKGROUP + vec2u(local, local + WORKGROUP);
-  let t = min(tap, vec2u(filter_size - 1));
+  let tap = (workgroup.x * WORKGROUP + local) * 4 + vec4u(0, 1, 2, 3);
+  let t = min(tap, vec4u(filter_size - 1));
   let plane = params.height * params.width;
-  let channel = vec2i(group * group_channels + t / taps) * plane;
-  let y_offset = vec2i(t / params.kernel_width % params.kernel_height) - params.pad_y;
-  let x_offset = vec2i(t % params.kernel_width) - params.pad_x;
+  let channel = vec4i(group * group_channels + t / taps) * plane;
+  let y_offset = vec4i(t / params.kernel_width % params.kernel_height) - params.pad_y;
+  let x_offset = vec4i(t % params.kernel_width) - params.pad_x;
+
+  // Between these columns every tap lies inside the image.
+  let inner_start = (params.pad_x + params.stride_x - 1) / params.stride_x;
+  let inner_end = (params.width - i32(params.kernel_width) + params.pad_x) / params.stride_x + 1;
 
   let out_plane = params.out_height * params.out_width;
   let o0 = min(first + 0, last) * out_plane;
@@ -58,10 +66,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let o5 = min(first + 5, last) * out_plane;
   let o6 = min(first + 6, last) * out_plane;
   let o7 = min(first + 7, last) * out_plane;
-  var p_low = vec4f(0);
-  var p_high = vec4f(0);
-  var q_low = vec4f(0);
-  var q_high = vec4f(0);
+  var u0 = vec4f(0);
+  var u1 = vec4f(0);
+  var u2 = vec4f(0);
+  var u3 = vec4f(0);
+  var u4 = vec4f(0);
+  var u5 = vec4f(0);
+  var u6 = vec4f(0);
+  var u7 = vec4f(0);
 
   let start = workgroup.z * params.rows_per_split;
   let end = min(start + params.rows_per_split, params.samples * params.out_height);
@@ -69,29 +81,48 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let sample = r / params.out_height;
     let i = r % params.out_height;
     let y = i32(i) * params.stride_y + y_offset;
-    let row_inside = (y >= vec2i(0)) & (y < vec2i(params.height));
-    let row = clamp(y, vec2i(0), vec2i(params.height - 1)) * params.width;
+    let row_mask = select(vec4f(0), vec4f(1), (y >= vec4i(0)) & (y < vec4i(params.height)));
+    let row = clamp(y, vec4i(0), vec4i(params.height - 1)) * params.width;
     let line = i32(sample * params.channels) * plane + channel + row;
-    let origin = sample * params.out_channels * out_plane + i * params.out_width;
-    for (var j = 0u; j < params.out_width; j++) {
-      let x = i32(j) * params.stride_x + x_offset;
-      let inside = row_inside & (x >= vec2i(0)) & (x < vec2i(params.width));
-      let at = line + clamp(x, vec2i(0), vec2i(params.width - 1));
-      let p = select(0.0, input[at.x], inside.x);
-      let q = select(0.0, input[at.y], inside.y);
-      let v = origin + j;
-      let low = vec4f(cotangent[v + o0], cotangent[v + o1], cotangent[v + o2], cotangent[v + o3]);
-      let high = vec4f(cotangent[v + o4], cotangent[v + o5], cotangent[v + o6], cotangent[v + o7]);
-      p_low += p * low;
-      p_high += p * high;
-      q_low += q * low;
-      q_high += q * high;
+    let v_line = sample * params.out_channels * out_plane + i * params.out_width;
+    for (var j = 0; j < i32(params.out_width); j++) {
+      let x = j * params.stride_x + x_offset;
+      var p = row_mask;
+      if (j >= inner_start && j < inner_end) {
+        p *= gather(line + x);
+      } else {
+        let inside = (x >= vec4i(0)) & (x < vec4i(params.width));
+        p *= select(vec4f(0), gather(line + clamp(x, vec4i(0), vec4i(params.width - 1))), inside);
+      }
+      let v = v_line + u32(j);
+      u0 += p * cotangent[v + o0];
+      u1 += p * cotangent[v + o1];
+      u2 += p * cotangent[v + o2];
+      u3 += p * cotangent[v + o3];
+      u4 += p * cotangent[v + o4];
+      u5 += p * cotangent[v + o5];
+      u6 += p * cotangent[v + o6];
+      u7 += p * cotangent[v + o7];
     }
   }
 
-  let at = (workgroup.z * params.out_channels + first) * filter_size + tap;
-  for (var o = 0u; o < 8 && first + o <= last; o++) {
-    if (tap.x < filter_size) { gradient[at.x + o * filter_size] = select(p_high[o % 4], p_low[o % 4], o < 4); }
-    if (tap.y < filter_size) { gradient[at.y + o * filter_size] = select(q_high[o % 4], q_low[o % 4], o < 4); }
+  let at = (workgroup.z * params.out_channels + first) * filter_size + tap.x;
+  if (tap.x >= filter_size) {
+    return;
   }
+  store(at, tap.x, filter_size, u0);
+  if (first + 1 <= last) { store(at + 1 * filter_size, tap.x, filter_size, u1); }
+  if (first + 2 <= last) { store(at + 2 * filter_size, tap.x, filter_size, u2); }
+  if (first + 3 <= last) { store(at + 3 * filter_size, tap.x, filter_size, u3); }
+  if (first + 4 <= last) { store(at + 4 * filter_size, tap.x, filter_size, u4); }
+  if (first + 5 <= last) { store(at + 5 * filter_size, tap.x, filter_size, u5); }
+  if (first + 6 <= last) { store(at + 6 * filter_size, tap.x, filter_size, u6); }
+  if (first + 7 <= last) { store(at + 7 * filter_size, tap.x, filter_size, u7); }
+}
+
+fn store(at: u32, tap: u32, filter_size: u32, value: vec4f) {
+  gradient[at] = value.x;
+  if (tap + 1 < filter_size) { gradient[at + 1] = value.y; }
+  if (tap + 2 < filter_size) { gradient[at + 2] = value.z; }
+  if (tap + 3 < filter_size) { gradient[at + 3] = value.w; }
 }

@@ -11,6 +11,7 @@ const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
 const CHANNELS = 8;
 const PIXELS = 4;
+const TAPS = 4;
 
 /** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
 export interface ConvGeometry {
@@ -100,8 +101,10 @@ export function conv2dWeightGradient(
   const { device } = x;
   const shape: Shape = [o, c / groups, kh, kw];
   const taps = (c / groups) * kh * kw;
-  const workgroup = taps > 128 ? 64 : 32;
-  const groupsX = Math.ceil(taps / (2 * workgroup));
+  // Lanes are taps: as few idle ones as whole vectors of 8 allow.
+  const lanes = Math.ceil(taps / TAPS);
+  const groupsX = Math.ceil(lanes / 64);
+  const workgroup = Math.ceil(lanes / groupsX / 8) * 8;
   const blocks = channelBlocks(o, groups);
   const rows = n * outHeight;
   // Enough workgroups to fill the device: the sum over pixels is the only axis left to cut.

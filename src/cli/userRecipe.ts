@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+import { UserError } from '../io/errors.ts';
+import type { Recipe } from '../train/training.ts';
+
+/**
+ * Loads the default export of a user's TypeScript or JavaScript file. `wgrad` in its imports means the package that is
+ * running, so that the classes are the same; its other packages are found from where the file lies.
+ */
+export async function userRecipe(path: string): Promise<Recipe> {
+  const file = resolve(path);
+  if (!existsSync(file)) throw new UserError(`train: there is no file ${path}`);
+  const library = import.meta.resolve('wgrad');
+  const bundled = join(dirname(file), `.wgrad-recipe-${process.pid}.mjs`);
+  try {
+    const { outputFiles } = await build({
+      entryPoints: [file],
+      bundle: true,
+      write: false,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      packages: 'external',
+      loader: { '.wgsl': 'text' },
+      sourcemap: 'inline',
+      logLevel: 'silent',
+    }).catch(error => {
+      throw new UserError(`${path}: ${String(error.message).split('\n').slice(0, 2).join(' ')}`);
+    });
+    await writeFile(bundled, outputFiles[0].text.replaceAll(/(from\s*|import\s*)(["'])wgrad\2/g, `$1$2${library}$2`));
+    const { default: recipe } = (await import(pathToFileURL(bundled).href)) as { default?: Recipe };
+    if (typeof recipe?.create !== 'function' || !recipe.defaults) {
+      throw new UserError(`${path}: its default export is not a recipe ({ name, about, defaults, create })`);
+    }
+    return recipe;
+  } finally {
+    await rm(bundled, { force: true });
+  }
+}

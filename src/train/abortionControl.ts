@@ -1,0 +1,94 @@
+import { UserError } from '../io/errors.ts';
+import { AbortionMonitor, type MonitorState, type Observation } from './abortion.ts';
+import { presetOptions } from './abortionPresets.ts';
+import { absoluteDeciles, ShadowMonitors } from './abortionShadow.ts';
+import type { AbortionReport, Drop } from './report.ts';
+import type { Stages } from './training.ts';
+
+/** The presets that watch every run without being obeyed. */
+const SHADOWS = ['paper-relative', 'robust'];
+
+interface ControlState {
+  monitor: MonitorState;
+  shadows: ReturnType<ShadowMonitors['state']>;
+  losses: number[];
+  drops: Drop[];
+  floorFirings: number;
+}
+
+/**
+ * Decides which stages a run trains: the obeyed monitor and the schedule drop the last one, the shadow monitors only watch. It sees
+ * the losses of the last active stage in order, some steps late; the decision then takes effect at a step that depends on the step number
+ * alone.
+ */
+export class AbortionControl {
+  private readonly monitor: AbortionMonitor;
+  private readonly shadows: ShadowMonitors;
+  private readonly losses: number[] = [];
+  private readonly drops: Drop[] = [];
+  private floorFirings = 0;
+
+  constructor(
+    private readonly stages: Stages,
+    saved?: unknown,
+  ) {
+    const { preset, options } = stages.abortion;
+    const state = saved as ControlState | undefined;
+    this.monitor = new AbortionMonitor(options, state?.monitor);
+    const { window, initialStages, minStages } = options;
+    const watched = SHADOWS.filter(name => name !== preset);
+    const shadowOptions = watched.map(name => [name, presetOptions(name, { window, initialStages, minStages })]);
+    this.shadows = new ShadowMonitors(Object.fromEntries(shadowOptions), state?.shadows);
+    if (state) {
+      this.losses.push(...state.losses.map(loss => (loss === null ? Number.NaN : loss)));
+      this.drops.push(...state.drops);
+      this.floorFirings = state.floorFirings;
+    }
+  }
+
+  /** One step's loss at its last active stage. */
+  observe(loss: number): Observation {
+    this.losses.push(loss);
+    this.shadows.observe(loss);
+    const observation = this.monitor.observe(loss);
+    if (observation.event?.kind === 'FLOOR') this.floorFirings++;
+    return observation;
+  }
+
+  /** Whether the schedule drops a stage before this step. */
+  isScheduled(step: number): boolean {
+    return this.stages.scheduledDrops.includes(step) && this.stages.active > 1;
+  }
+
+  /** Drops the last stage from `effectiveStep` on. */
+  drop(kind: Drop['kind'], decisionStep: number, effectiveStep: number): Drop {
+    const from = this.stages.active;
+    if (from < 2) throw new UserError('abort: there is no stage left to drop');
+    this.stages.dropLast();
+    const drop = { kind, decisionStep, effectiveStep, from, to: from - 1 };
+    this.drops.push(drop);
+    return drop;
+  }
+
+  report(): AbortionReport {
+    return {
+      ...this.stages.abortion,
+      drops: this.drops,
+      floorFirings: this.floorFirings,
+      firstFirings: this.shadows.firstFirings(),
+      deciles: absoluteDeciles(this.losses.filter(Number.isFinite)),
+    };
+  }
+
+  /** Safe for JSON. */
+  state(): ControlState {
+    const { losses, drops, floorFirings } = this;
+    return {
+      monitor: this.monitor.state(),
+      shadows: this.shadows.state(),
+      losses: losses.map(loss => (Number.isFinite(loss) ? loss : (null as unknown as number))),
+      drops,
+      floorFirings,
+    };
+  }
+}

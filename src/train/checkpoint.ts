@@ -1,0 +1,95 @@
+import { UserError } from '../io/errors.ts';
+import { completeFolders, type Folder, removeCompleteFolder, writeFolderAtomically } from '../io/files.ts';
+import { readSafetensors, writeSafetensors } from '../io/safetensors.ts';
+import { loadStateDict, type Module, readStateDict } from '../models/module.ts';
+import type { Saved, Training } from './training.ts';
+
+/** Everything of a checkpoint that is no tensor. */
+export interface CheckpointState {
+  readonly step: number;
+  readonly [key: string]: unknown;
+}
+
+type Entries = Map<string, { shape: readonly number[]; data: Float32Array | Uint32Array }>;
+
+const name = (step: number) => `step-${String(step).padStart(8, '0')}`;
+
+/**
+ * Writes a checkpoint as one folder that is complete or not there: model.safetensors, optimizer.safetensors and state.json. Of
+ * the complete ones the `keep` newest stay.
+ */
+export async function saveCheckpoint(
+  checkpoints: Folder,
+  { modules, optimizers }: Pick<Training, 'modules' | 'optimizers'>,
+  state: CheckpointState,
+  keep: number,
+): Promise<void> {
+  // All reads are issued before the first is awaited, so that they see one moment.
+  const [model, optimizer] = await Promise.all([
+    gather(modules, readStateDict as (module: Module) => Promise<Entries>),
+    gather(optimizers, (saved: Saved) => saved.state()),
+  ]);
+  const files = new Map<string, string | Uint8Array[]>([
+    ['model.safetensors', writeSafetensors(model)],
+    ['optimizer.safetensors', writeSafetensors(optimizer)],
+    ['state.json', `${JSON.stringify(state)}\n`],
+  ]);
+  if ((await completeFolders(checkpoints)).includes(name(state.step))) return;
+  await writeFolderAtomically(checkpoints, name(state.step), files);
+  const complete = await completeFolders(checkpoints);
+  for (const old of complete.slice(0, Math.max(0, complete.length - keep)))
+    await removeCompleteFolder(checkpoints, old);
+}
+
+/** The entries of several parts under one name each, `part/key`. */
+async function gather<T>(parts: Readonly<Record<string, T>>, read: (part: T) => Promise<Entries>): Promise<Entries> {
+  const names = Object.keys(parts);
+  const states = await Promise.all(names.map(part => read(parts[part])));
+  const entries: Entries = new Map();
+  states.forEach((state, i) => {
+    for (const [key, entry] of state) entries.set(`${names[i]}/${key}`, entry);
+  });
+  return entries;
+}
+
+/** A checkpoint read into memory, before a model takes it. */
+export interface Checkpoint {
+  readonly path: string;
+  readonly state: CheckpointState;
+  /** Overwrites the parts of a training that the checkpoint holds; the others are left alone. */
+  restore(training: Pick<Training, 'modules' | 'optimizers'>): void;
+}
+
+/** The newest complete checkpoint of a run, or undefined if there is none. */
+export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint | undefined> {
+  const complete = await completeFolders(checkpoints);
+  const newest = complete[complete.length - 1];
+  if (!newest) return undefined;
+  const path = `${checkpoints.path}/${newest}`;
+  const read = async (file: string) =>
+    readSafetensors(await checkpoints.read(`${newest}/${file}`), { name: `${path}/${file}` });
+  const [model, optimizer] = [await read('model.safetensors'), await read('optimizer.safetensors')];
+  let state: CheckpointState;
+  try {
+    state = JSON.parse(await checkpoints.readText(`${newest}/state.json`)) as CheckpointState;
+  } catch {
+    throw new UserError(
+      `${path}/state.json is not readable; remove the folder ${path} to go on from an older checkpoint`,
+    );
+  }
+  const part = (tensors: typeof model, prefix: string) => {
+    const entries = new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>();
+    for (const [key, tensor] of tensors) {
+      if (!key.startsWith(`${prefix}/`)) continue;
+      entries.set(key.slice(prefix.length + 1), { shape: tensor.shape, data: tensor.data() as ArrayLike<number> });
+    }
+    return entries;
+  };
+  const restore = ({ modules, optimizers }: Pick<Training, 'modules' | 'optimizers'>) => {
+    for (const [key, module] of Object.entries(modules)) {
+      loadStateDict(module, part(model, key), { source: `${path}/model.safetensors (${key})` });
+    }
+    for (const [key, saved] of Object.entries(optimizers)) saved.load(part(optimizer, key));
+  };
+  return { path, state, restore };
+}

@@ -1,0 +1,149 @@
+import { HELD_OUT_IDENTITIES, renderFaces, sampleFaces } from '../../data/faces.ts';
+import { loadImages } from '../../data/imageFolder.ts';
+import type { ImageSampler } from '../../data/imageSampler.ts';
+import { UserError } from '../../io/errors.ts';
+import { shippedWeights } from '../../io/weights.ts';
+import { initialize, loadStateDict, type Module } from '../../models/module.ts';
+import type { Device } from '../../runtime/device.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+
+/** Images [B, 3, S, S] in [-1, 1] for a training, and others that it never sees. */
+export interface ImageSource {
+  /** What the images are, for the report. */
+  readonly about: string;
+  /** Gets the images of a step ready; awaited before the step. */
+  prepare(step: number): Promise<void> | void;
+  /** The images of the prepared step. */
+  images(): Tensor;
+  /** `count` held-out images from the `first` on, the same for every call. */
+  heldOut(first: number, count: number): Promise<Tensor>;
+  readonly waitedMs: number;
+  state(): unknown;
+  restore(state: unknown): void;
+}
+
+export interface SourceOptions {
+  readonly device: Device;
+  /** 'faces', or the path of a folder or zip. */
+  readonly data: string;
+  readonly size: number;
+  readonly batch: number;
+  readonly seed: number;
+}
+
+export async function openSource(options: SourceOptions): Promise<ImageSource> {
+  return options.data === 'faces' ? new FacesSource(options) : openFolderSource(options);
+}
+
+/** The procedural faces, rendered on the device as they are needed: a step's batch depends on its number alone. */
+class FacesSource implements ImageSource {
+  readonly about = 'procedural faces';
+  readonly waitedMs = 0;
+  private step = 0;
+
+  constructor(private readonly options: SourceOptions) {}
+
+  prepare(step: number): void {
+    this.step = step;
+  }
+
+  images(): Tensor {
+    const { device, batch, seed, size } = this.options;
+    return renderFaces(device, sampleFaces(this.step, batch, { seed }), size).image;
+  }
+
+  async heldOut(first: number, count: number): Promise<Tensor> {
+    const { device, size } = this.options;
+    return renderFaces(device, heldOutFaces(first, count), size).image;
+  }
+
+  state(): unknown {
+    return null;
+  }
+
+  restore(): void {}
+}
+
+/** Faces of people whom no training sees: number `first` and those behind it, the same for every run. */
+export function heldOutFaces(first: number, count: number) {
+  const faces = [];
+  for (let i = first; i < first + count; i++)
+    faces.push(...sampleFaces(i, 1, { identities: HELD_OUT_IDENTITIES, seed: 77 }));
+  return faces;
+}
+
+/** Every twentieth image of a folder is held out. */
+const HELD_OUT_EVERY = 20;
+
+async function openFolderSource({ device, data, size, batch, seed }: SourceOptions): Promise<ImageSource> {
+  const folder = await loadImages({ source: data, size });
+  const all = folder.entries.map((_, i) => i);
+  const heldOut = all.filter(i => i % HELD_OUT_EVERY === 0);
+  const indices = all.filter(i => i % HELD_OUT_EVERY !== 0);
+  if (indices.length < batch) {
+    throw new UserError(
+      `${data}: ${all.length} images are too few for batches of ${batch} beside the held-out ones; lower --batch`,
+    );
+  }
+  let sampler: ImageSampler = folder.sampler({ batch, seed, indices });
+  let pixels: Float32Array | undefined;
+  return {
+    about: `${all.length} images of ${data}`,
+    async prepare() {
+      pixels = (await sampler.next()).images;
+    },
+    images: () => device.tensor(pixels!, [batch, 3, size, size]),
+    async heldOut(first, count) {
+      const values = new Float32Array(count * 3 * size * size);
+      for (let filled = 0, i = first; filled < count; i++) {
+        const one = await folder.pixels(heldOut[i % heldOut.length]);
+        if (one) values.set(one, filled++ * 3 * size * size);
+      }
+      return device.tensor(values, [count, 3, size, size]);
+    },
+    get waitedMs() {
+      return sampler.waitedMs;
+    },
+    state: () => sampler.state,
+    restore(state) {
+      sampler = folder.sampler({ batch, seed, indices, state: state as typeof sampler.state });
+    },
+  };
+}
+
+/** The learning rate as a tensor [1] that changes from step to step. */
+export class LearningRate {
+  readonly tensor: Tensor;
+  private current = Number.NaN;
+
+  constructor(
+    private readonly device: Device,
+    private readonly schedule: (step: number) => number,
+  ) {
+    this.tensor = device.keep(device.empty([1], 'f32', 'learning rate'));
+  }
+
+  prepare(step: number): void {
+    const value = Math.fround(this.schedule(step));
+    if (value === this.current) return;
+    this.device.write(this.tensor, [value]);
+    this.current = value;
+  }
+}
+
+/** From `rate` down to 0 along half a cosine (Loshchilov and Hutter 2017), after a linear rise over `warmup` steps. */
+export function cosine(rate: number, steps: number, warmup = 0): (step: number) => number {
+  return step => {
+    const rise = warmup > 0 ? Math.min(1, step / warmup) : 1;
+    return rise * rate * 0.5 * (1 + Math.cos((Math.PI * Math.min(step, steps)) / steps));
+  };
+}
+
+/** A network with the weights of the package, frozen and in evaluation mode. */
+export async function shippedNetwork<T extends Module>(network: T, file: string, device: Device): Promise<T> {
+  const values = await shippedWeights(file);
+  network.freeze().eval();
+  initialize(network, device);
+  loadStateDict(network, values, { source: `weights/${file}.safetensors`, ignoreUnknown: true });
+  return network;
+}

@@ -1,0 +1,7 @@
+import type { Recipe } from '../training.ts';
+import { parsing } from './parsing.ts';
+import { perceptual } from './perceptual.ts';
+import { recognition } from './recognition.ts';
+
+/** The recipes that `wgrad train NAME` knows. */
+export const recipes: Readonly<Record<string, Recipe>> = { recognition, parsing, perceptual };

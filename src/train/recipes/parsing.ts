@@ -1,0 +1,60 @@
+import { crossEntropy, grad } from '../../autograd/index.ts';
+import { FACE_CLASSES, renderFaces, sampleFaces } from '../../data/faces.ts';
+import { applyEffects } from '../../models/effects.ts';
+import { initialize } from '../../models/module.ts';
+import { ParsingUNet } from '../../models/parsing.ts';
+import { Adam, checkFinite } from '../optimizers.ts';
+import type { Recipe } from '../training.ts';
+import { cosine, LearningRate } from './common.ts';
+
+/** How much rarer classes weigh more, at most. */
+const MAX_WEIGHT = 5;
+
+/** The face parsing U-Net (CelebAMask-HQ's, at an eighth of its width) on the exact label maps of the procedural faces. */
+export const parsing: Recipe = {
+  name: 'parsing',
+  about: 'face parsing network for the parsing loss',
+  defaults: { size: 32, steps: 1500, batch: 32, lr: 2e-3, featureScale: 8 },
+  async create({ device, options }) {
+    const { seed, size, steps, batch, lr, featureScale } = options as Record<string, number>;
+    const network = new ParsingUNet({ featureScale });
+    initialize(network, device, { seed });
+    const optimizer = new Adam(network, { betas: [0.9, 0.999] });
+    const rate = new LearningRate(device, cosine(lr, steps, steps / 50));
+    const weight = device.keep(device.tensor(await classWeights(size, seed), [FACE_CLASSES.length]));
+    function renderedBatch(step: number) {
+      return renderFaces(device, sampleFaces(step, batch, { seed }), size);
+    }
+
+    async function classWeights(pixels: number, stream: number): Promise<Float32Array> {
+      const labels = device.scope('class frequencies', () =>
+        device.readU32(renderFaces(device, sampleFaces(0, 256, { seed: stream }), pixels).labels),
+      );
+      const counts = new Float64Array(FACE_CLASSES.length);
+      for (const label of await labels) counts[label]++;
+      const total = counts.reduce((a, b) => a + b);
+      const rarity = counts.map(count => 1 / Math.sqrt(Math.max(count, 1) / total));
+      const least = Math.min(...rarity);
+      return Float32Array.from(rarity, value => Math.min(MAX_WEIGHT, value / least));
+    }
+
+    return {
+      modules: { network },
+      optimizers: { network: optimizer },
+      lossNames: ['loss'],
+      mainLoss: 'loss',
+      imagesPerStep: batch,
+      prepare: step => rate.prepare(step),
+      step({ step, gate }) {
+        const { image, labels } = renderedBatch(step);
+        const loss = crossEntropy(network.forward(image), labels, weight);
+        optimizer.collect(grad(loss, optimizer.variables));
+        checkFinite([loss, ...optimizer.gradients], gate);
+        optimizer.step(rate.tensor, gate);
+        applyEffects(gate);
+        return { loss };
+      },
+      exports: { 'parsing-32': network },
+    };
+  },
+};

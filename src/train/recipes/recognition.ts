@@ -1,0 +1,95 @@
+import { grad } from '../../autograd/index.ts';
+import { faceParameters, renderFaces } from '../../data/faces.ts';
+import { UserError } from '../../io/errors.ts';
+import { ArcFaceHead, CurricularFaceHead, RecognitionNetwork, type RecognitionOptions } from '../../models/arcface.ts';
+import { applyEffects } from '../../models/effects.ts';
+import { initialize } from '../../models/module.ts';
+import { philox4x32 } from '../../runtime/philox.ts';
+import { cropFace } from '../losses.ts';
+import { checkFinite, Sgd } from '../optimizers.ts';
+import type { Recipe } from '../training.ts';
+import { cosine, LearningRate } from './common.ts';
+
+/** The sizes of the recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). */
+export const recognition24: RecognitionOptions = {
+  inputSize: 24,
+  channels: [32, 64, 128, 256],
+  units: [1, 1, 2, 1],
+  embedding: 128,
+};
+
+/**
+ * Recognition of the procedural faces' identities: the network of the identity loss (ArcFace, IR-SE) or the one that measures
+ * identity (CurricularFace, IR). SGD with momentum and a cosine schedule; the margin rises in the first fifth of the run.
+ */
+export const recognition: Recipe = {
+  name: 'recognition',
+  about: 'recognition network for the identity loss or, with --set head=curricular, for the metric',
+  defaults: {
+    head: 'arcface',
+    size: 32,
+    steps: 1200,
+    batch: 64,
+    lr: 0.05,
+    identities: 1000,
+    scale: 24,
+    margin: 0.4,
+    weightDecay: 5e-4,
+  },
+  async create({ device, options }) {
+    const { seed, size, steps, batch, identities, scale, margin } = options as Record<string, number>;
+    if (options.head !== 'arcface' && options.head !== 'curricular') {
+      throw new UserError(`head: '${options.head}' is neither arcface nor curricular`);
+    }
+    const forLoss = options.head === 'arcface';
+    const network = new RecognitionNetwork({ ...recognition24, mode: forLoss ? 'ir_se' : 'ir' });
+    const Head = forLoss ? ArcFaceHead : CurricularFaceHead;
+    const head = new Head(128, identities, { scale, margin: 0 });
+    initialize(network, device, { seed });
+    initialize(head, device, { seed });
+    const decayed = { momentum: 0.9, weightDecay: options.weightDecay as number };
+    const optimizers = { network: new Sgd(network, decayed), head: new Sgd(head, decayed) };
+    const rate = new LearningRate(device, cosine(options.lr as number, steps, steps / 50));
+
+    /** The faces of a step: random people of the training set, each in a random view. */
+    const facesOf = (step: number) =>
+      Array.from({ length: batch }, (_, i) => {
+        const [who, view] = philox4x32([step, i, 0, 3], [seed, 0x1d]);
+        return faceParameters(who % identities, view % 4096);
+      });
+
+    return {
+      modules: { network, head },
+      optimizers,
+      lossNames: ['loss'],
+      mainLoss: 'loss',
+      imagesPerStep: batch,
+      prepare(step) {
+        rate.prepare(step);
+        // In a few steps, since each value is a kernel of its own.
+        head.margin = (margin * Math.min(8, Math.floor((step / steps) * 40))) / 8;
+      },
+      step({ step, gate }) {
+        const faces = facesOf(step);
+        const { image } = renderFaces(device, faces, size);
+        const labels = device.tensor(
+          faces.map(({ identity }) => identity),
+          [batch],
+          'u32',
+        );
+        const features = network.features(cropFace(image, network.inputSize));
+        const loss = head.loss(features[4], labels);
+        const { network: first, head: second } = optimizers;
+        const gradients = grad(loss, [...first.variables, ...second.variables]);
+        first.collect(gradients.slice(0, first.variables.length));
+        second.collect(gradients.slice(first.variables.length));
+        checkFinite([loss, ...first.gradients, ...second.gradients], gate);
+        first.step(rate.tensor, gate);
+        second.step(rate.tensor, gate);
+        applyEffects(gate);
+        return { loss };
+      },
+      exports: { [forLoss ? 'recognition-24' : 'recognition-metric-24']: network },
+    };
+  },
+};

@@ -1,0 +1,94 @@
+import type { Folder } from '../io/files.ts';
+import { encodePng, type Rgb8 } from '../io/images.ts';
+import { EventWriter, eventFileName } from '../io/tensorboard.ts';
+import type { StepLosses } from './ring.ts';
+
+/** One line of log.jsonl. */
+export interface LogLine extends StepLosses {
+  readonly active: number;
+  readonly msPerStep: number;
+  readonly images: number;
+  /** The abortion monitor after this step, in runs with stages. */
+  readonly monitor?: { count: number; good: boolean | null; baseline: number | null; event?: string };
+}
+
+/** What a run writes while it goes: log.jsonl, TensorBoard events and sample grids. Writes are ordered and not awaited. */
+export class RunLog {
+  readonly lines: LogLine[] = [];
+  private queue: Promise<void> = Promise.resolve();
+  private failure: unknown;
+  private readonly events: EventWriter;
+
+  private constructor(
+    private readonly folder: Folder,
+    eventFile: string,
+  ) {
+    this.events = new EventWriter(bytes => this.enqueue(() => folder.append(eventFile, bytes)));
+  }
+
+  /** Opens the log of a run, and forgets its lines after `lastStep`: what a killed run did after its checkpoint is done again. */
+  static async open(folder: Folder, lastStep: number): Promise<RunLog> {
+    const log = new RunLog(folder, `events/${eventFileName(Math.floor(Date.now() / 1000), 'wgrad')}`);
+    if (await folder.exists('log.jsonl')) {
+      for (const text of (await folder.readText('log.jsonl')).split('\n')) {
+        const line = parseLine(text);
+        if (line && line.step <= lastStep) log.lines.push(line);
+      }
+      await folder.write('log.jsonl', log.lines.map(formatLine).join(''));
+    }
+    await folder.folder('events');
+    return log;
+  }
+
+  /** Notes the steps of one ring. */
+  add(lines: readonly LogLine[]): void {
+    this.lines.push(...lines);
+    this.enqueue(() => this.folder.append('log.jsonl', lines.map(formatLine).join('')));
+    for (const { step, losses, msPerStep, active } of lines) {
+      const scalars: Record<string, number> = { 'time/ms per step': msPerStep };
+      if (active > 0) scalars['stages/active'] = active;
+      for (const [name, value] of Object.entries(losses)) if (!Number.isNaN(value)) scalars[`loss/${name}`] = value;
+      this.events.scalars(scalars, step);
+    }
+  }
+
+  /** Writes a grid of samples as samples/step-NNNNNNNN.png and into the events. */
+  async addSamples(step: number, grid: Rgb8): Promise<void> {
+    const png = await encodePng(grid);
+    const folder = await this.folder.folder('samples');
+    this.enqueue(() => folder.write(`step-${String(step).padStart(8, '0')}.png`, png));
+    this.events.image('samples', { width: grid.width, height: grid.height, png }, step);
+  }
+
+  /** Waits until everything is written; throws if something was not. */
+  async flush(): Promise<void> {
+    await this.queue;
+    if (this.failure) throw this.failure;
+  }
+
+  private enqueue(write: () => Promise<void>): void {
+    this.queue = this.queue.then(write).catch(error => {
+      this.failure ??= error;
+    });
+  }
+}
+
+/** A log line as JSON: losses that are not there are left out, NaN and infinity are texts. */
+function formatLine({ losses, ...line }: LogLine): string {
+  const shown: Record<string, number | string> = {};
+  for (const [name, value] of Object.entries(losses)) {
+    if (Number.isFinite(value)) shown[name] = value;
+    else if (!line.finite || !Number.isNaN(value)) shown[name] = String(value);
+  }
+  return `${JSON.stringify({ ...line, losses: shown })}\n`;
+}
+
+function parseLine(text: string): LogLine | undefined {
+  try {
+    const line = JSON.parse(text) as LogLine;
+    const losses = Object.fromEntries(Object.entries(line.losses).map(([name, value]) => [name, Number(value)]));
+    return { ...line, losses };
+  } catch {
+    return undefined; // the last line of a killed run may be cut off
+  }
+}
