@@ -120,27 +120,6 @@ export class Linear extends Module {
 }
 
 /**
- * A dense layer [N, I] → [N, O] with an equalised learning rate (Karras et al. 2018, section 4.1): the weight is stored with
- * unit variance and scaled by 1/√I where it is used.
- */
-export class EqualLinear extends Module {
-  readonly weight: Parameter;
-  readonly bias: Parameter;
-  private readonly scale: number;
-
-  constructor(inputs: number, outputs: number) {
-    super();
-    this.weight = this.parameter('weight', [outputs, inputs], { normal: 1 });
-    this.bias = this.parameter('bias', [outputs], zeros);
-    this.scale = 1 / Math.sqrt(inputs);
-  }
-
-  forward(x: Tensor): Tensor {
-    return ops.linear(ops.mul(x, this.scale), this.weight.value, this.bias.value);
-  }
-}
-
-/**
  * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
  * the variance unbiased, by `momentum`; in evaluation it uses the running averages. Without `affine` it ends there, else a
  * learned weight and bias follow.

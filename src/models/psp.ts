@@ -1,8 +1,9 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { Body, type BodyOptions, CHANNELS, inputLayer } from './irse.ts';
-import { Activation, BatchNorm, Conv2d, EqualLinear, Linear, Sequential } from './layers.ts';
+import { Activation, BatchNorm, Conv2d, Linear, Sequential } from './layers.ts';
 import { Module } from './module.ts';
+import { EqualLinear } from './stylegan2/layers.ts';
 
 /** The trunk of an encoder: IR-SE units in four stages, of which the last has as many channels as a style. */
 export interface TrunkOptions extends Omit<BodyOptions, 'stem'> {

@@ -41,6 +41,8 @@ export interface GoldenCase {
   readonly secondOrder?: readonly Summary[];
   readonly scalar?: boolean;
   readonly tolerance: number;
+  /** What the reference's run cost, in 10⁹ floating-point operations. */
+  readonly gflop?: number;
   readonly heavy?: boolean;
 }
 
