@@ -51,8 +51,8 @@ export interface GradualStyleEncoderOptions extends TrunkOptions {
 }
 
 /**
- * The pSp encoder (Richardson et al. 2021, figure 2): a feature pyramid over the last three stages of the trunk, whose levels
- * give the coarse, the medium and the fine styles, each through a head of its own.
+ * The pSp encoder (Richardson et al. 2021, figure 2): a feature pyramid over the last three stages of the trunk, whose
+ * levels give the coarse, the medium and the fine styles, each style through a head of its own.
  */
 export class GradualStyleEncoder extends Module {
   private readonly inputLayer: Sequential;

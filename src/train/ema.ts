@@ -42,8 +42,10 @@ export interface EmaSchedule {
   readonly rampUp?: number;
 }
 
-/** The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (Karras et al. 2020, stylegan2-ada). The first copies. */
-export function emaRate(seen: number, { batch, halfLife, rampUp = Number.POSITIVE_INFINITY }: EmaSchedule): number {
-  const images = Math.min(1000 * halfLife, seen === 0 && rampUp < Infinity ? 0 : rampUp * seen);
+/** The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (NVlabs/stylegan2-ada-pytorch). With a ramp the
+ * first step copies. */
+export function emaRate(seen: number, { batch, halfLife, rampUp }: EmaSchedule): number {
+  const full = 1000 * halfLife;
+  const images = rampUp === undefined ? full : Math.min(full, rampUp * seen);
   return 1 - 0.5 ** (batch / Math.max(images, 1e-8));
 }
