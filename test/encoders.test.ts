@@ -7,12 +7,12 @@ import {
   curricularFaceLogits,
   RecognitionNetwork,
 } from '../src/models/arcface.ts';
-import { E2Style, E2StyleEncoder, type E2StyleEncoderOptions } from '../src/models/e2style.ts';
+import { E2Style, E2StyleEncoder, type E2StyleEncoderOptions, styleSplit } from '../src/models/e2style.ts';
 import { applyEffects, discardEffects } from '../src/models/effects.ts';
 import { UNITS } from '../src/models/irse.ts';
 import { initialize, type Module, readStateDict } from '../src/models/module.ts';
 import { GradualStyleBlock, GradualStyleEncoder, WEncoder, WPlusEncoder } from '../src/models/psp.ts';
-import type { Device } from '../src/runtime/device.ts';
+import { Device } from '../src/runtime/device.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { useDevice } from './device.ts';
 
@@ -92,6 +92,17 @@ describe('parameters and state entries', () => {
     const roots = new Set([...network.state().keys()].map(key => key.split(/\.(?=input|output|body)/)[0]));
     expect([...roots]).toEqual(['encoder_firststage', 'encoder_refinestage_list.0', 'encoder_refinestage_list.1']);
   });
+});
+
+test.each([
+  [18, [9, 5, 4]],
+  [16, [8, 4, 4]],
+  [14, [7, 4, 3]],
+  [12, [6, 3, 3]],
+  [10, [5, 3, 2]],
+  [8, [4, 2, 2]],
+])('E2Style splits %i styles as %j', (styles, split) => {
+  expect(styleSplit(styles)).toEqual(split);
 });
 
 describe('E2Style', () => {
@@ -251,6 +262,21 @@ describe('adaptive pooling to 7', () => {
       );
     });
   });
+});
+
+test('the five features of the recognition network, in training too', async () => {
+  const device = await Device.open();
+  const network = new RecognitionNetwork({
+    inputSize: 24,
+    channels: [32, 64, 128, 256],
+    units: [1, 1, 2, 1],
+    embedding: 128,
+  });
+  initialize(network, device);
+  const shapes = device.scope('test', () => network.features(device.empty([2, 3, 24, 24])).map(({ shape }) => shape));
+  discardEffects();
+  device.destroy();
+  expect(shapes).toEqual([32 * 144, 64 * 36, 128 * 9, 256 * 4, 128].map(size => [2, size]));
 });
 
 describe('margin heads', () => {

@@ -17,10 +17,11 @@ export interface RecognitionOptions extends Omit<BodyOptions, 'stem'> {
 }
 
 /**
- * The recognition network of ArcFace (Deng et al. 2019): an IR or IR-SE trunk and BN → flatten → dense → BN. The published one
- * drops features before the dense layer while it is trained; that place is empty here.
+ * The recognition network of ArcFace (Deng et al. 2019): an IR or IR-SE trunk and BN → flatten → dense → BN. The
+ * published one drops features before the dense layer while it is trained; that place, 1, is empty here.
  */
 export class RecognitionNetwork extends Module {
+  /** Height and width of its input. */
   readonly inputSize: number;
   private readonly inputLayer: Sequential;
   private readonly outputLayer: Sequential;
@@ -50,7 +51,10 @@ export class RecognitionNetwork extends Module {
     return ops.l2Normalize(this.features(x)[4], 1);
   }
 
-  /** The features of the multi-layer identity loss, [B, …] each: the map after every stage, flattened, and the embedding before its normalisation. */
+  /**
+   * The five features of the multi-layer identity loss, [B, …] each: the map after every stage, flattened, and the
+   * embedding before its normalisation.
+   */
   features(x: Tensor): Tensor[] {
     const maps = this.body.forward(this.inputLayer.forward(x));
     return [...maps.map(flatten), this.outputLayer.forward(maps[maps.length - 1])];
@@ -85,8 +89,8 @@ function choose(mask: Tensor, a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * ArcFace's logits (Deng et al. 2019, eq. 3) of cosines [B, C] and labels u32 [B]: s cos(θ + m) for the target class, s cos θ
- * for the others. `easyMargin` leaves targets beyond 90° as they are.
+ * ArcFace's logits (Deng et al. 2019, eq. 3) of cosines [B, C] and labels u32 [B]: s cos(θ + m) for the target class,
+ * s cos θ for the others. `easyMargin` leaves targets beyond 90° as they are.
  */
 export function arcFaceLogits(
   cosines: Tensor,
@@ -99,7 +103,8 @@ export function arcFaceLogits(
 
 /**
  * CurricularFace's logits (Huang et al. 2020) of cosines [B, C] and labels u32 [B]: the target as in ArcFace; a
- * negative that is nearer than cos(θ + m) is hard and weighs t + cos θ, with t [1] the running mean of the targets' cosines.
+ * negative that is nearer than cos(θ + m) is hard and is weighted by t + cos θ, where t [1] is the running mean of the
+ * targets' cosines.
  */
 export function curricularFaceLogits(
   cosines: Tensor,

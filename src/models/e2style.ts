@@ -4,6 +4,13 @@ import { Body, type BodyOptions, CHANNELS, inputLayer, UNITS } from './irse.ts';
 import { Activation, BatchNorm, Linear, Sequential } from './layers.ts';
 import { Module, zeros } from './module.ts';
 
+/** How many of n styles each head makes, in the published proportions: 18 are 9 coarse, 5 medium and 4 fine ones. */
+export function styleSplit(styles: number): [coarse: number, medium: number, fine: number] {
+  const coarse = Math.ceil(styles / 2);
+  const medium = Math.round((5 * styles) / 18);
+  return [coarse, medium, styles - coarse - medium];
+}
+
 export interface E2StyleEncoderOptions extends Pick<BodyOptions, 'mode' | 'seRatio'> {
   /** Channels of the input: 3, or 6 where the previous stage's image is joined on. Default 3. */
   readonly inputChannels?: number;
@@ -91,10 +98,13 @@ function efficientHead(
 /** G: images [B, 3, H, W] of latents [B, n, D]. Which noise it uses in which stage is decided where it is made. */
 export type Synthesis = (latents: Tensor, stage: number) => Tensor;
 
-/** What a stage hands over: its latents w_k [B, n, D], its image G(w_k), and that image at the encoder's size, P(G(w_k)). */
+/** What a stage makes and hands over. */
 export interface StageOutput {
+  /** w_k [B, n, D] */
   readonly latents: Tensor;
+  /** G(w_k), in the generator's size */
   readonly image: Tensor;
+  /** P(G(w_k)), in the encoders' size */
   readonly pooled: Tensor;
 }
 
@@ -146,7 +156,7 @@ export class E2Style extends Module {
     return ops.adaptiveAvgPool2d(image, [this.inputSize, this.inputSize]);
   }
 
-  /** Stage k's correction of the latents, [B, n, D]: E₁(x), or E_k(x ‖ previous) with the pooled image of stage k - 1. */
+  /** Stage k's correction of the latents [B, n, D]: E₁(x), or E_k(x ‖ previous), the pooled image of stage k - 1. */
   stage(k: number, x: Tensor, previous?: Tensor): Tensor {
     if (k > 1 !== (previous !== undefined)) {
       throw new Error(`stage ${k} ${previous ? 'takes no previous image' : 'needs the previous image'}`);

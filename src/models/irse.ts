@@ -16,7 +16,10 @@ export const UNITS: Readonly<Record<50 | 100 | 152, readonly number[]>> = {
 /** Channels of the four stages as published. */
 export const CHANNELS: readonly number[] = [64, 128, 256, 512];
 
-/** Scales each channel of x [B, C, H, W] by σ(W₂ relu(W₁ mean(x))), with C / ratio hidden units (Hu et al. 2018, eq. 2-4). */
+/**
+ * Scales each channel of x [B, C, H, W] by σ(W₂ relu(W₁ mean(x))),
+ * with C / ratio hidden units (Hu et al. 2018, eq. 2-4).
+ */
 export class SqueezeExcite extends Module {
   private readonly fc1: Conv2d;
   private readonly fc2: Conv2d;
@@ -100,7 +103,7 @@ export interface BodyOptions {
   readonly seRatio?: number;
 }
 
-/** The residual units between stem and head, numbered through all stages; the first of each stage halves the resolution. */
+/** The residual units between stem and head, numbered through all stages; each stage's first halves the resolution. */
 export class Body extends Module {
   private readonly stages: readonly (readonly ResidualUnit[])[];
 
@@ -120,7 +123,7 @@ export class Body extends Module {
     );
   }
 
-  /** The maps after each of the first `stages` stages (all by default): stage k of [B, stem, H, W] has H / 2ᵏ rows, rounded up. */
+  /** The map after each of the first `stages` stages, all by default: the k-th of [B, stem, H, W] has ⌈H / 2ᵏ⌉ rows. */
   forward(x: Tensor, stages = this.stages.length): Tensor[] {
     let y = x;
     return this.stages.slice(0, stages).map(units => {
