@@ -146,7 +146,7 @@ export function unitChannels(f: Tensor): Tensor {
 }
 
 /** Σ_c w[c] (a - b)², averaged over the pixels of [N, C, H, W]: [N]. The weights are [1, C, 1, 1]. */
-function weightedDistance(a: Tensor, b: Tensor, weights: Tensor): Tensor {
+export function weightedDistance(a: Tensor, b: Tensor, weights: Tensor): Tensor {
   const total = ops.sum(ops.mul(ops.square(ops.sub(a, b)), weights), { axes: [1, 2, 3] });
   return ops.affine(total, 1 / (a.shape[2] * a.shape[3]), 0);
 }

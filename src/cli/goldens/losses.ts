@@ -1,7 +1,6 @@
 import * as ops from '../../autograd/index.ts';
 import { RecognitionNetwork } from '../../models/arcface.ts';
 import { Lpips, type LpipsNet } from '../../models/lpips.ts';
-
 import { ParsingUNet } from '../../models/parsing.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { IdLoss, LpipsLoss, ParsingLoss, wNorm } from '../../train/losses.ts';
