@@ -1,0 +1,202 @@
+import { affine, grad, noGrad, stopGradient } from '../../autograd/index.ts';
+import { UserError } from '../../io/errors.ts';
+import { tile } from '../../io/grid.ts';
+import { applyEffects, withoutEffects } from '../../models/effects.ts';
+import { initialize, Module, type Parameter, zeros } from '../../models/module.ts';
+import { presets } from '../../models/stylegan2/config.ts';
+import { Discriminator } from '../../models/stylegan2/discriminator.ts';
+import { Generator } from '../../models/stylegan2/generator.ts';
+import { crossoverMask, LatentAverage, mixStyles, repeatLatent } from '../../models/stylegan2/latents.ts';
+import { philox4x32 } from '../../runtime/philox.ts';
+import { random } from '../../runtime/kernels/random.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { dLogistic, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
+import { copyState, emaRate, updateEma } from '../ema.ts';
+import { Adam, checkFinite } from '../optimizers.ts';
+import type { Recipe, StepContext } from '../training.ts';
+import { LearningRate, openSource } from './common.ts';
+
+/** A kept scalar of a training: here the running mean of path lengths. */
+class Scalar extends Module {
+  readonly value: Parameter = this.buffer('value', [1], zeros);
+}
+
+/** The generator's average and its average latent, in one file as official ones are: g_ema.* and latent_avg. */
+class GeneratorFile extends Module {
+  constructor(generator: Generator, average: LatentAverage) {
+    super();
+    this.child('g_ema', generator);
+    this.child('', average);
+  }
+}
+
+/**
+ * StyleGAN2 (Karras et al. 2020): non-saturating logistic loss, R1 every 16 steps and path length regularisation every 4
+ * (lazily, with Adam's correction), style mixing, and an exponential moving average of the generator.
+ */
+export const stylegan2: Recipe = {
+  name: 'stylegan2',
+  about: 'StyleGAN2 generator and discriminator',
+  defaults: {
+    data: 'faces',
+    model: 'small32',
+    steps: 6000,
+    batch: 16,
+    lr: 0.0025,
+    gamma: 0.1,
+    r1Every: 16,
+    pathLengthWeight: 2,
+    pathLengthEvery: 4,
+    mixing: 0.9,
+    emaKimg: 2,
+    emaRamp: 0.05,
+    sampleEvery: 500,
+    saveEvery: 500,
+  },
+  async create({ device, options }) {
+    const { seed, batch, lr, gamma, r1Every, pathLengthWeight, pathLengthEvery, mixing } = options as Record<string, number>;
+    const config = presets[options.model as keyof typeof presets];
+    if (!config) throw new UserError(`model: there is no '${options.model}'; there are ${Object.keys(presets).join(', ')}`);
+    if (batch % 4 !== 0) throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
+    const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed });
+    const [generator, average] = [new Generator(config), new Generator(config)];
+    const discriminator = new Discriminator(config);
+    const latentAverage = new LatentAverage(config.wDim);
+    const pathLength = new Scalar();
+    const modules = { generator, average, discriminator, latentAverage, pathLength };
+    for (const module of Object.values(modules)) initialize(module, device, { seed });
+    copyState(average, generator);
+    average.freeze().eval();
+
+    const lazy = (every: number) => ({ betas: [0, 0.99] as const, lazyInterval: every });
+    const optimizers = {
+      generator: new Adam(generator, lazy(pathLengthEvery)),
+      discriminator: new Adam(discriminator, lazy(r1Every)),
+    };
+    const rate = new LearningRate(device, () => lr);
+    const ema = new LearningRate(device, step =>
+      emaRate((step - 1) * batch, {
+        batch,
+        halfLife: options.emaKimg as number,
+        rampUp: (options.emaRamp as number | null) ?? undefined,
+      }),
+    );
+    const mask = device.keep(device.empty([generator.latents, 1], 'f32', 'crossover'));
+
+    /** W+ latents of fresh z, two styles mixed with the step's crossover. */
+    function latents(count: number, phase: string, { stepNumber }: StepContext, track = false): Tensor {
+      const z = (i: number) =>
+        random(device, [count, config.wDim], 'normal', { seed, stream: `${phase} z${i}`, step: stepNumber });
+      const first = generator.mapping.forward(z(1));
+      if (track) latentAverage.track(first);
+      return mixStyles(first, generator.mapping.forward(z(2)), mask);
+    }
+    const freshNoise = (phase: string, { stepNumber }: StepContext) => ({
+      noise: { fresh: { seed, stream: phase, step: stepNumber } },
+    });
+
+    function update(name: keyof typeof optimizers, loss: Tensor, { gate }: StepContext, unused: 'error' | 'zero' = 'error'): void {
+      const optimizer = optimizers[name];
+      optimizer.collect(grad(loss, optimizer.variables, { unused }));
+      checkFinite([loss, ...optimizer.gradients], gate);
+      optimizer.step(rate.tensor, gate);
+    }
+
+    function discriminatorStep(images: Tensor, context: StepContext): Record<string, Tensor> {
+      const fakes = noGrad(() => generator.forward(latents(batch, 'D', context, true), freshNoise('D', context)));
+      const loss = dLogistic(discriminator.forward(images), discriminator.forward(stopGradient(fakes)));
+      update('discriminator', loss, context);
+      return { discriminator: loss };
+    }
+
+    function r1Step(images: Tensor, context: StepContext): Record<string, Tensor> {
+      const { penalty } = r1Penalty(x => discriminator.forward(x), images);
+      update('discriminator', affine(penalty, (gamma / 2) * r1Every, 0), context, 'zero');
+      return { r1: penalty };
+    }
+
+    function generatorStep(context: StepContext): Record<string, Tensor> {
+      const images = generator.forward(latents(batch, 'G', context), freshNoise('G', context));
+      discriminator.freeze();
+      const loss = gNonSaturating(discriminator.forward(images));
+      discriminator.unfreeze();
+      update('generator', loss, context);
+      return { generator: loss };
+    }
+
+    function pathLengthStep(context: StepContext): Record<string, Tensor> {
+      const count = Math.max(1, batch / 2);
+      const w = latents(count, 'path length', context);
+      const noise = random(device, [count, 3, config.size, config.size], 'normal', {
+        seed,
+        stream: 'path length noise',
+        step: context.stepNumber,
+      });
+      const synthesize = (x: Tensor) => generator.forward(x, freshNoise('path length', context));
+      const { penalty, mean: average } = pathLengthPenalty(synthesize, w, noise, pathLength.value.value);
+      update('generator', affine(penalty, pathLengthWeight * pathLengthEvery, 0), context, 'zero');
+      return { pathLengthPenalty: penalty, pathLength: average };
+    }
+
+    return {
+      modules,
+      optimizers,
+      lossNames: ['discriminator', 'generator', 'r1', 'pathLengthPenalty', 'pathLength'],
+      mainLoss: 'generator',
+      imagesPerStep: batch,
+      get waitedMs() {
+        return source.waitedMs;
+      },
+      async prepare(step) {
+        await source.prepare(step);
+        rate.prepare(step);
+        ema.prepare(step);
+        const [chance, place] = philox4x32([step, 0, 0, 4], [seed, 0x317]);
+        const cut = chance < mixing * 2 ** 32 ? 1 + (place % (generator.latents - 1)) : generator.latents;
+        device.write(mask, crossoverMask(generator.latents, cut));
+      },
+      step(context) {
+        const { step, gate } = context;
+        const images = source.images();
+        const losses: Record<string, Tensor> = {};
+        const phase = (name: string, body: () => Record<string, Tensor>) =>
+          Object.assign(losses, device.scope(name, () => {
+            const result = body();
+            applyEffects(gate);
+            return result;
+          }));
+        phase('D', () => discriminatorStep(images, context));
+        if (r1Every > 0 && (step - 1) % r1Every === 0) phase('R1', () => r1Step(images, context));
+        phase('G', () => generatorStep(context));
+        if (pathLengthEvery > 0 && (step - 1) % pathLengthEvery === 0) phase('path length', () => pathLengthStep(context));
+        updateEma(average, generator, ema.tensor, gate);
+        return losses;
+      },
+      samples: () => sampleGrid(average, seed),
+      state: () => source.state(),
+      restore: state => source.restore(state),
+      exports: {
+        [`generator-${config.size}`]: new GeneratorFile(average, latentAverage),
+        [`discriminator-${config.size}`]: discriminator,
+      },
+    };
+  },
+};
+
+/** 8 × 6 images of fixed z. */
+async function sampleGrid(generator: Generator, seed: number) {
+  const { wDim, size } = generator.config;
+  const device = generator.state().values().next().value!.value.device;
+  const count = 48;
+  const pixels = device.scope('samples', () =>
+    withoutEffects(() =>
+      noGrad(() => {
+        const step = device.tensor([0], [1], 'u32');
+        const z = random(device, [count, wDim], 'normal', { seed, stream: 'samples', step });
+        const w = repeatLatent(generator.mapping.forward(z), generator.latents);
+        return generator.forward(w).read();
+      }),
+    ),
+  );
+  return tile(await pixels, [count, 3, size, size], { columns: 8 });
+}
