@@ -139,9 +139,15 @@ export function cosine(rate: number, steps: number, warmup = 0): (step: number) 
   };
 }
 
-/** A network with the weights of the package, frozen and in evaluation mode. */
-export async function shippedNetwork<T extends Module>(network: T, file: string, device: Device): Promise<T> {
-  const values = await shippedWeights(file);
+/** A network with the weights of the package (its keys in the file behind `prefix`), frozen and in evaluation mode. */
+export async function shippedNetwork<T extends Module>(
+  network: T,
+  file: string,
+  device: Device,
+  prefix = '',
+): Promise<T> {
+  const entries = [...(await shippedWeights(file))].filter(([key]) => key.startsWith(prefix));
+  const values = new Map(entries.map(([key, value]) => [key.slice(prefix.length), value]));
   network.freeze().eval();
   initialize(network, device);
   loadStateDict(network, values, { source: `weights/${file}.safetensors`, ignoreUnknown: true });

@@ -7,8 +7,8 @@ import { presets } from '../../models/stylegan2/config.ts';
 import { Discriminator } from '../../models/stylegan2/discriminator.ts';
 import { Generator } from '../../models/stylegan2/generator.ts';
 import { crossoverMask, LatentAverage, mixStyles, repeatLatent } from '../../models/stylegan2/latents.ts';
-import { philox4x32 } from '../../runtime/philox.ts';
 import { random } from '../../runtime/kernels/random.ts';
+import { philox4x32 } from '../../runtime/philox.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { dLogistic, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
 import { copyState, emaRate, updateEma } from '../ema.ts';
@@ -54,10 +54,15 @@ export const stylegan2: Recipe = {
     saveEvery: 500,
   },
   async create({ device, options }) {
-    const { seed, batch, lr, gamma, r1Every, pathLengthWeight, pathLengthEvery, mixing } = options as Record<string, number>;
+    const { seed, batch, lr, gamma, r1Every, pathLengthWeight, pathLengthEvery, mixing } = options as Record<
+      string,
+      number
+    >;
     const config = presets[options.model as keyof typeof presets];
-    if (!config) throw new UserError(`model: there is no '${options.model}'; there are ${Object.keys(presets).join(', ')}`);
-    if (batch % 4 !== 0) throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
+    if (!config)
+      throw new UserError(`model: there is no '${options.model}'; there are ${Object.keys(presets).join(', ')}`);
+    if (batch % 4 !== 0)
+      throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
     const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed });
     const [generator, average] = [new Generator(config), new Generator(config)];
     const discriminator = new Discriminator(config);
@@ -95,7 +100,12 @@ export const stylegan2: Recipe = {
       noise: { fresh: { seed, stream: phase, step: stepNumber } },
     });
 
-    function update(name: keyof typeof optimizers, loss: Tensor, { gate }: StepContext, unused: 'error' | 'zero' = 'error'): void {
+    function update(
+      name: keyof typeof optimizers,
+      loss: Tensor,
+      { gate }: StepContext,
+      unused: 'error' | 'zero' = 'error',
+    ): void {
       const optimizer = optimizers[name];
       optimizer.collect(grad(loss, optimizer.variables, { unused }));
       checkFinite([loss, ...optimizer.gradients], gate);
@@ -160,15 +170,19 @@ export const stylegan2: Recipe = {
         const images = source.images();
         const losses: Record<string, Tensor> = {};
         const phase = (name: string, body: () => Record<string, Tensor>) =>
-          Object.assign(losses, device.scope(name, () => {
-            const result = body();
-            applyEffects(gate);
-            return result;
-          }));
+          Object.assign(
+            losses,
+            device.scope(name, () => {
+              const result = body();
+              applyEffects(gate);
+              return result;
+            }),
+          );
         phase('D', () => discriminatorStep(images, context));
         if (r1Every > 0 && (step - 1) % r1Every === 0) phase('R1', () => r1Step(images, context));
         phase('G', () => generatorStep(context));
-        if (pathLengthEvery > 0 && (step - 1) % pathLengthEvery === 0) phase('path length', () => pathLengthStep(context));
+        if (pathLengthEvery > 0 && (step - 1) % pathLengthEvery === 0)
+          phase('path length', () => pathLengthStep(context));
         updateEma(average, generator, ema.tensor, gate);
         return losses;
       },

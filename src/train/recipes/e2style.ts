@@ -1,0 +1,370 @@
+import { add, affine, expand, grad, noGrad, reshape, stopGradient } from '../../autograd/index.ts';
+import { UserError } from '../../io/errors.ts';
+import { tile } from '../../io/grid.ts';
+import { encodePng, type Rgb8 } from '../../io/images.ts';
+import { shippedWeights } from '../../io/weights.ts';
+import { RecognitionNetwork } from '../../models/arcface.ts';
+import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
+import { applyEffects, withoutEffects } from '../../models/effects.ts';
+import { LpipsLike } from '../../models/lpips.ts';
+import { initialize } from '../../models/module.ts';
+import { ParsingUNet } from '../../models/parsing.ts';
+import { presets } from '../../models/stylegan2/config.ts';
+import { Generator } from '../../models/stylegan2/generator.ts';
+import type { Device } from '../../runtime/device.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { presetOptions } from '../abortionPresets.ts';
+import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
+import { imageMetrics, meanAndDeviation } from '../metrics.ts';
+import { checkFinite, Ranger } from '../optimizers.ts';
+import type { MetricRow, ReconstructionRow } from '../report.ts';
+import type { Evaluation, Options, Recipe, Stages, StepContext, Training } from '../training.ts';
+import { type ImageSource, LearningRate, openSource, shippedNetwork } from './common.ts';
+import { recognition24 } from './recognition.ts';
+
+/** The terms of the loss and their weights (E2Style's README): L = L2 + 0.8 LPIPS + 0.5 ID + 1 parsing. */
+const TERMS = [
+  { name: 'l2', title: 'L2', weight: 1 },
+  { name: 'lpips', title: 'LPIPS-like(self)', weight: 0.8 },
+  { name: 'id', title: 'multi-layer ID', weight: 0.5 },
+  { name: 'parsing', title: 'multi-layer parsing', weight: 1 },
+] as const;
+
+/** Sizes that the package has a generator and loss networks for. */
+const SIZES = [32];
+const HELD_OUT = 128;
+const SHOWN = 8;
+
+/**
+ * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its latents
+ * and image on as constants, so that the network stays whole when the abortion method drops its last stage.
+ */
+export const e2style: Recipe = {
+  name: 'e2style',
+  about: 'E2Style inversion in stages, with the abortion monitor',
+  defaults: {
+    data: 'faces',
+    size: 32,
+    stages: 3,
+    steps: 20_000,
+    batch: 16,
+    lr: 1e-3,
+    abort: 'robust',
+    abortAt: '',
+    threshold: null,
+    window: null,
+    l2: 1,
+    lpips: 0.8,
+    id: 0.5,
+    parsing: 1,
+  },
+  create: ({ device, options }) => E2StyleTraining.create(device, options),
+};
+
+interface Networks {
+  readonly generator: Generator;
+  /** w̄ [D] */
+  readonly average: Tensor;
+  readonly perceptual: LpipsLike;
+  readonly identity: RecognitionNetwork;
+  readonly identityMetric: RecognitionNetwork;
+  readonly parser: ParsingUNet;
+}
+
+async function loadNetworks(device: Device): Promise<Networks> {
+  const generator = await shippedNetwork(new Generator(presets.small32), 'generator-32', device, 'g_ema.');
+  const { data, shape } = (await shippedWeights('generator-32')).get('latent_avg')!;
+  const recognition = (mode: 'ir' | 'ir_se') => new RecognitionNetwork({ ...recognition24, mode });
+  return {
+    generator,
+    average: device.keep(device.tensor(data, shape, 'f32', 'average latent')),
+    perceptual: await shippedNetwork(new LpipsLike(), 'perceptual-32', device),
+    identity: await shippedNetwork(recognition('ir_se'), 'recognition-24', device),
+    identityMetric: await shippedNetwork(recognition('ir'), 'recognition-metric-24', device),
+    parser: await shippedNetwork(new ParsingUNet({ featureScale: 8, decoder: false }), 'parsing-32', device),
+  };
+}
+
+class E2StyleTraining implements Training {
+  readonly modules: Training['modules'];
+  readonly optimizers: Record<string, Ranger>;
+  readonly lossNames: readonly string[];
+  readonly mainLoss = 'stage1';
+  readonly imagesPerStep: number;
+  readonly stages: Stages & { active: number };
+  private readonly rate: LearningRate;
+  private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
+
+  static async create(device: Device, options: Readonly<Options>): Promise<E2StyleTraining> {
+    const { size, batch, seed } = options as Record<string, number>;
+    const stages = stagesOf(options);
+    if (!SIZES.includes(size)) {
+      throw new UserError(`--size ${size}: the package has a generator for ${SIZES.join(' and ')} pixels only`);
+    }
+    const source = await openSource({ device, data: String(options.data), size, batch, seed });
+    return new E2StyleTraining(device, options, stages, source, await loadNetworks(device));
+  }
+
+  private constructor(
+    private readonly device: Device,
+    private readonly options: Readonly<Options>,
+    stages: Omit<Stages, 'active' | 'dropLast'>,
+    private readonly source: ImageSource,
+    private readonly networks: Networks,
+  ) {
+    const { generator, perceptual, identity, parser } = networks;
+    const { size, batch, seed, lr } = options as Record<string, number>;
+    const { wDim } = generator.config;
+    this.encoder = new E2Style({
+      stages: stages.initial,
+      inputSize: size,
+      channels: [32, 64, 128],
+      units: [1, 1, 2],
+      split: styleSplit(generator.latents),
+      styleDim: wDim,
+      poolSize: 4,
+    });
+    const names = this.encoder.encoders.map((_, i) => `stage${i + 1}`);
+    this.encoder.encoders.forEach((encoder, i) => {
+      initialize(encoder, device, { seed: seed * 1000 + i });
+    });
+    this.modules = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], encoder]));
+    this.optimizers = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], new Ranger(encoder)]));
+    this.lossNames = names.flatMap(name => [name, ...TERMS.map(term => `${name}/${term.name}`)]);
+    this.imagesPerStep = batch;
+    this.rate = new LearningRate(device, () => lr);
+    this.losses = { lpips: new LpipsLoss(perceptual), id: new IdLoss(identity), parsing: new ParsingLoss(parser) };
+    this.stages = { ...stages, active: stages.initial, dropLast: () => this.dropLast() };
+  }
+
+  private readonly encoder: E2Style;
+
+  get waitedMs(): number {
+    return this.source.waitedMs;
+  }
+
+  async prepare(step: number): Promise<void> {
+    await this.source.prepare(step);
+    this.rate.prepare(step);
+  }
+
+  step(context: StepContext): Record<string, Tensor> {
+    const { device, losses } = this;
+    const images = this.source.images();
+    const targets = {
+      lpips: losses.lpips.target(images),
+      id: losses.id.target(images),
+      parsing: losses.parsing.target(images),
+    };
+    const logged: Record<string, Tensor> = {};
+    let previous: StageOutput | undefined;
+    for (let k = 1; k <= this.stages.active; k++) {
+      // A stage's activations go back to the pool before the next one starts: memory is one stage deep.
+      const result = device.scope(`stage ${k}`, () => this.trainStage(k, images, previous, targets, context));
+      previous = result.output;
+      Object.assign(logged, result.losses);
+    }
+    for (let k = 1; k <= this.stages.active; k++) this.optimizers[`stage${k}`].step(this.rate.tensor, context.gate);
+    applyEffects(context.gate);
+    return logged;
+  }
+
+  private trainStage(
+    k: number,
+    images: Tensor,
+    previous: StageOutput | undefined,
+    targets: { lpips: Tensor[]; id: Tensor[]; parsing: Tensor[] },
+    { stepNumber, gate }: StepContext,
+  ): { output: StageOutput; losses: Record<string, Tensor> } {
+    const seed = Number(this.options.seed);
+    const output = this.forwardStage(k, images, previous, w =>
+      this.networks.generator.forward(w, { noise: { fresh: { seed, stream: `stage ${k}`, step: stepNumber } } }),
+    );
+    const terms = {
+      l2: l2(images, output.pooled),
+      lpips: this.losses.lpips.compare(targets.lpips, output.pooled).loss,
+      id: this.losses.id.compare(targets.id, output.pooled).loss,
+      parsing: this.losses.parsing.compare(targets.parsing, output.pooled).loss,
+    };
+    const weighted = TERMS.map(({ name }) => affine(terms[name], Number(this.options[name]), 0));
+    const total = weighted.reduce((sum, term) => add(sum, term));
+    const optimizer = this.optimizers[`stage${k}`];
+    optimizer.collect(grad(total, optimizer.variables));
+    checkFinite([total, ...optimizer.gradients], gate);
+    const losses: Record<string, Tensor> = { [`stage${k}`]: total };
+    for (const { name } of TERMS) losses[`stage${k}/${name}`] = terms[name];
+    return { output: mapOutput(output, stopGradient), losses };
+  }
+
+  /** w_k = w_{k-1} + E_k(x ‖ P(G(w_{k-1}))), and its image. */
+  private forwardStage(
+    k: number,
+    images: Tensor,
+    previous: StageOutput | undefined,
+    generator: (latents: Tensor) => Tensor,
+  ): StageOutput {
+    const delta = this.encoder.stage(k, images, previous?.pooled);
+    const latents = add(delta, previous?.latents ?? this.networks.average);
+    const image = generator(latents);
+    return { latents, image, pooled: this.encoder.facePool(image) };
+  }
+
+  private dropLast(): void {
+    const name = `stage${this.stages.active}`;
+    this.optimizers[name].release();
+    delete this.optimizers[name];
+    this.stages.active--;
+    this.device.trim();
+  }
+
+  state(): unknown {
+    return this.source.state();
+  }
+
+  restore(state: unknown): void {
+    this.source.restore(state);
+  }
+
+  // Evaluation
+
+  /** The outputs of `stages` stages for images, with the generator's stored noise and running statistics. */
+  private invert(images: Tensor, stages: number): Tensor[] {
+    for (const encoder of this.encoder.encoders) encoder.eval();
+    try {
+      return noGrad(() =>
+        withoutEffects(() => {
+          const { generator: g, average: latentAverage } = this.networks;
+          const generator = (w: Tensor) => g.forward(w);
+          return this.encoder.forward(images, { generator, latentAverage, stages }).map(({ pooled }) => pooled);
+        }),
+      );
+    } finally {
+      for (const encoder of this.encoder.encoders) encoder.train();
+    }
+  }
+
+  /** Rows: the inputs, then the outputs of each active stage. */
+  async samples(): Promise<Rgb8> {
+    const { active } = this.stages;
+    const size = Number(this.options.size);
+    const images = await this.source.heldOut(0, SHOWN);
+    const rows = this.device.scope('samples', () => [images, ...this.invert(images, active)].map(row => row.read()));
+    const pixels = await Promise.all(rows);
+    const all = new Float32Array(pixels.length * pixels[0].length);
+    pixels.forEach((row, i) => {
+      all.set(row, i * row.length);
+    });
+    return tile(all, [pixels.length * SHOWN, 3, size, size], { columns: SHOWN });
+  }
+
+  async evaluate(): Promise<Evaluation> {
+    const { device } = this;
+    const size = Number(this.options.size);
+    const { generator, average, perceptual, identityMetric } = this.networks;
+    const stages = this.stages.initial;
+    const values: Record<Metric, number[][]> = { l2: [], lpips: [], msssim: [], id: [] };
+    const batch = 16;
+    for (let first = 0; first < HELD_OUT; first += batch) {
+      const images = device.keep(await this.source.heldOut(first, batch));
+      const rows = device.scope('held-out images', () => {
+        const mean = noGrad(() =>
+          generator.forward(expand(reshape(average, [1, average.size]), [batch, average.size])),
+        );
+        return [this.encoder.facePool(mean), ...this.invert(images, stages)].map(row =>
+          imageMetrics(row, images, { perceptual, identity: identityMetric }),
+        );
+      });
+      for (const [row, metrics] of (await Promise.all(rows)).entries()) {
+        for (const { key } of METRICS) (values[key][row] ??= []).push(...metrics[key]);
+      }
+      device.discard(images);
+    }
+    const statistic = (list: number[]) => {
+      const { mean, deviation } = meanAndDeviation(list);
+      return { mean, std: deviation };
+    };
+    const metrics: MetricRow[] = METRICS.map(({ key, name, better }) => {
+      const [baseline, ...rest] = values[key].map(statistic);
+      return { name, better, baseline, stages: rest };
+    });
+    return {
+      subtitle: `E2Style with ${stages} stages on ${this.source.about} at ${size}×${size} pixels.`,
+      description: `${HELD_OUT} held-out images, beside the image of the mean latent`,
+      metrics,
+      reconstructions: await this.reconstructions(size, stages),
+      resultStage: this.stages.active,
+    };
+  }
+
+  private async reconstructions(size: number, stages: number): Promise<ReconstructionRow[]> {
+    const images = await this.source.heldOut(0, SHOWN);
+    const rows = this.device.scope('reconstructions', () =>
+      [images, ...this.invert(images, stages)].map(row => row.read()),
+    );
+    const labels = ['input', ...Array.from({ length: stages }, (_, i) => `stage ${i + 1}`)];
+    const pixels = 3 * size * size;
+    return Promise.all(
+      rows.map(async (row, i) => {
+        const values = await row;
+        const pictures = Array.from({ length: SHOWN }, async (_, n) =>
+          dataUri(
+            await encodePng(
+              tile(values.subarray(n * pixels, (n + 1) * pixels), [1, 3, size, size], { columns: 1, gap: 0 }),
+            ),
+          ),
+        );
+        return { label: labels[i], images: await Promise.all(pictures) };
+      }),
+    );
+  }
+}
+
+type Metric = 'l2' | 'lpips' | 'msssim' | 'id';
+
+const METRICS: readonly { key: Metric; name: string; better: 'lower' | 'higher' }[] = [
+  { key: 'l2', name: 'L2', better: 'lower' },
+  { key: 'lpips', name: 'LPIPS-like(self)', better: 'lower' },
+  { key: 'msssim', name: 'MS-SSIM', better: 'higher' },
+  { key: 'id', name: 'ID(self)', better: 'higher' },
+];
+
+function mapOutput({ latents, image, pooled }: StageOutput, f: (x: Tensor) => Tensor): StageOutput {
+  return { latents: f(latents), image: f(image), pooled: f(pooled) };
+}
+
+function dataUri(png: Uint8Array): string {
+  let binary = '';
+  for (const byte of png) binary += String.fromCharCode(byte);
+  return `data:image/png;base64,${btoa(binary)}`;
+}
+
+/** How many stages there are, which monitor is obeyed, and which drops are scheduled. */
+function stagesOf(options: Readonly<Options>): Omit<Stages, 'active' | 'dropLast'> {
+  const initial = Number(options.stages);
+  if (!Number.isInteger(initial) || initial < 1)
+    throw new UserError(`--stages ${options.stages}: give a whole number from 1 on`);
+  const preset = String(options.abort);
+  const overrides = {
+    initialStages: initial,
+    ...(options.threshold === null ? {} : { thresholdA: Number(options.threshold) }),
+    ...(options.window === null ? {} : { window: Number(options.window) }),
+  };
+  const abortAt = String(options.abortAt ?? '');
+  const scheduledDrops = abortAt === '' ? [] : abortAt.split(',').map(Number);
+  const steps = Number(options.steps);
+  const wrong = scheduledDrops.some(
+    (step, i) => !Number.isInteger(step) || step < 2 || step > steps || step <= (scheduledDrops[i - 1] ?? 0),
+  );
+  if (wrong || scheduledDrops.length >= initial) {
+    throw new UserError(
+      `--abort-at ${abortAt}: give at most ${initial - 1} ascending steps from 2 to ${steps}, as --abort-at 300,350`,
+    );
+  }
+  return {
+    initial,
+    scheduledDrops,
+    terms: TERMS.map(term => ({ ...term, weight: Number(options[term.name]) })),
+    lossName: (stage, term) => (term ? `stage${stage}/${term}` : `stage${stage}`),
+    abortion: { preset, options: presetOptions(preset, overrides) },
+  };
+}
