@@ -13,6 +13,7 @@ export default defineConfig(({ mode }) => ({
     // `npm run test:long` runs the tests of test/long, which take minutes each; `npm test` all others.
     include: [mode === 'long' ? 'test/long/**/*.test.ts' : 'test/**/*.test.ts'],
     exclude: mode === 'long' ? [] : ['test/long/**'],
+    globalSetup: 'test/globalSetup.ts',
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One process with a device at a time: the CPU drivers use every core by themselves.

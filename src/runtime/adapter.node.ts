@@ -121,7 +121,8 @@ async function explainManifests(): Promise<string[]> {
   return explained;
 }
 
-function isCpuDriver(name: string): boolean {
+/** Whether an adapter of this name computes on the CPU. */
+export function isCpuDriver(name: string): boolean {
   return /llvmpipe|swiftshader|basic render driver/i.test(name);
 }
 

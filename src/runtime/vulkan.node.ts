@@ -5,7 +5,8 @@ import koffi from 'koffi';
 import { unpackSwiftshader } from './swiftshader.node.ts';
 
 const onLinux = process.platform === 'linux';
-const nvidiaContainerManifest = '/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json';
+/** Where containers on Kubernetes are given the manifest of the NVIDIA driver, a folder that no loader searches. */
+export const nvidiaContainerManifest = '/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json';
 
 /** The C library's functions that Node has no name for; its own process.env reaches C from the main thread only. */
 const libc = onLinux ? koffi.load('libc.so.6') : undefined;
@@ -62,14 +63,14 @@ export function driverManifests(): string[] {
 /** Runs `f` while Vulkan sees only the driver of this manifest; all drivers that it finds, without one. */
 export function withDriver<T>(manifest: string | undefined, f: () => T): T {
   if (!manifest) return f();
-  const names = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
-  for (const name of names) setenv!(name, manifest, 1);
+  const before = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].map(name => [name, process.env[name]] as const);
+  for (const [name] of before) setenv!(name, manifest, 1);
   try {
     return f();
   } finally {
-    for (const name of names) {
-      if (process.env[name] === undefined) unsetenv!(name);
-      else setenv!(name, process.env[name], 1);
+    for (const [name, value] of before) {
+      if (value === undefined) unsetenv!(name);
+      else setenv!(name, value, 1);
     }
   }
 }
