@@ -1,9 +1,10 @@
 // y[n, c, i] = 1 if label[n, i] = c, else 0
 //
 // 0: label  [N, plane]  (u32)     1: y  [N, C, plane]
-// A workgroup computes WORKGROUP consecutive elements.
+// A workgroup computes WORKGROUP consecutive elements. A part of a larger y starts at its element `start`.
 
 struct Params {
+  start: u32,
   size: u32,
   classes: u32,
   plane: u32,
@@ -21,11 +22,12 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let index = (workgroup.y * groups.x + workgroup.x) * WORKGROUP + local;
-  if (index < params.size) {
+  let at = (workgroup.y * groups.x + workgroup.x) * WORKGROUP + local;
+  if (at < params.size) {
+    let index = params.start + at;
     let i = index % params.plane;
     let c = index / params.plane % params.classes;
     let n = index / (params.plane * params.classes);
-    output[index] = select(0.0, 1.0, label[n * params.plane + i] == c);
+    output[at] = select(0.0, 1.0, label[n * params.plane + i] == c);
   }
 }

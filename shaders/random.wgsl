@@ -3,9 +3,11 @@
 // else, so that leaving one stream out moves no other. Normal numbers come from pairs of draws (Box and Muller 1958).
 //
 // 0: step  [1]  (u32)     1: y  [size]
-// An invocation makes the four neighbours of one counter.
+// An invocation makes the four neighbours of one counter. A part of a larger tensor starts at its element `start`: i counts through
+// the whole tensor.
 
 struct Params {
+  start: u32,
   size: u32,
   seed: u32,
   stream: u32,
@@ -65,12 +67,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let counter = (workgroup.y * groups.x + workgroup.x) * WORKGROUP + local;
-  if (counter * 4 >= params.size) {
+  let counter = params.start / 4 + (workgroup.y * groups.x + workgroup.x) * WORKGROUP + local;
+  if (counter * 4 >= params.start + params.size) {
     return;
   }
   let value = params.offset + params.scale * draw(philox(vec4u(counter, step_number[0], 0, 0), vec2u(params.seed, params.stream)));
-  for (var j = 0u; j < 4 && counter * 4 + j < params.size; j++) {
-    output[counter * 4 + j] = value[j];
+  for (var j = 0u; j < 4; j++) {
+    let i = counter * 4 + j;
+    if (i >= params.start && i < params.start + params.size) {
+      output[i - params.start] = value[j];
+    }
   }
 }

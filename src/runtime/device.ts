@@ -1,7 +1,8 @@
 import { openAdapter } from '#adapter';
 import type { OpenedAdapter } from './adapter.ts';
 import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
-import { type Block, Memory } from './memory.ts';
+import { ALIGNMENT, type Block, Memory } from './memory.ts';
+import { cut, piecesOf } from './parts.ts';
 import { type Shape, sizeOf } from './shape.ts';
 import { type DType, type Slice, Tensor } from './tensor.ts';
 import { settle } from './wait.ts';
@@ -65,7 +66,8 @@ export class Device {
     lowerLimit = Number.POSITIVE_INFINITY,
   ) {
     this.limits = gpu.limits;
-    this.bindingLimit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
+    const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
+    this.bindingLimit = Math.floor(most / ALIGNMENT) * ALIGNMENT;
     this.features = gpu.features as ReadonlySet<string>;
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
@@ -101,20 +103,12 @@ export class Device {
   /** Memory for a tensor, of unspecified content; in parts when it is over the binding limit. */
   empty(shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
     const bytes = sizeOf(shape) * 4;
-    if (bytes > this.bindingLimit) return this.emptyInParts(shape, dtype, name);
+    if (bytes > this.bindingLimit) {
+      const parts = cut(shape, this.bindingLimit / 4).map(block => this.empty(block.shape, dtype, name));
+      return new Tensor(this, shape, dtype, parts, name);
+    }
     const block = this.memory.allocate(bytes, name);
     return new Tensor(this, shape, dtype, { block, offset: 0, bytes: Math.max(bytes, 4) }, name);
-  }
-
-  /** Parts end at whole planes (the last two axes; the last one of a matrix), so that slices of an op can match them. */
-  private emptyInParts(shape: Shape, dtype: DType, name: string): Tensor {
-    const rows = partRows(shape, this.bindingLimit);
-    const [count, plane] = rowsOf(shape);
-    const parts: Tensor[] = [];
-    for (let row = 0; row < count; row += rows) {
-      parts.push(this.empty([Math.min(rows, count - row), plane], dtype, name));
-    }
-    return new Tensor(this, shape, dtype, parts, name);
   }
 
   /** A tensor with these values. */
@@ -143,14 +137,14 @@ export class Device {
   /** Copies elements between tensors: `count` of them, from element `from` of the source to element `to` of the target. */
   copy(source: Tensor, target: Tensor, { from = 0, to = 0, count: asked }: CopyRange = {}): void {
     const count = asked ?? source.size - from;
+    if (from + count > source.size || to + count > target.size) {
+      throw new Error(`cannot copy ${count} elements from ${source} at ${from} to ${target} at ${to}`);
+    }
     if (source.parts || target.parts) {
       copyParts(this, source, target, from, to, count);
       return;
     }
     const [a, b] = [source.slice, target.slice];
-    if (from + count > source.size || to + count > target.size) {
-      throw new Error(`cannot copy ${count} elements from ${source} at ${from} to ${target} at ${to}`);
-    }
     this.pass?.end();
     this.pass = undefined;
     this.encoder ??= this.gpu.createCommandEncoder();
@@ -211,11 +205,12 @@ export class Device {
    * the error that a stale tensor gives.
    */
   scope<T>(label: string, body: () => T): T {
+    if (body.constructor.name === 'AsyncFunction')
+      throw new Error(`scope "${label}": the body must not be asynchronous`);
     this.memory.open(label);
     let survivors: Block[] = [];
     try {
       const result = body();
-      if (result instanceof Promise) throw new Error(`scope "${label}": the body must not be asynchronous`);
       survivors = tensorsIn(result).flatMap(tensor => tensor.blocks);
       return result;
     } finally {
@@ -373,35 +368,16 @@ export function grid(count: number, workgroupSize: number): [number, number] {
   return [Math.ceil(groups / rows), rows];
 }
 
-/** A shape as rows × plane, the plane being the last two axes (the last one of a matrix, one element of a vector). */
-export function rowsOf(shape: Shape): [rows: number, plane: number] {
-  const plane = sizeOf(shape.slice(shape.length > 2 ? -2 : 1));
-  return [sizeOf(shape) / plane, plane];
-}
-
-/** How many rows of this shape go into one part. */
-function partRows(shape: Shape, limit: number): number {
-  const [, plane] = rowsOf(shape);
-  const rows = Math.floor(limit / 4 / plane);
-  if (rows === 0) throw new Error(`one plane of [${shape.join(', ')}] is over the binding limit of ${limit} bytes`);
-  return rows;
-}
-
 /** Copies between tensors of which one or both are in parts, piece by piece. */
 function copyParts(device: Device, source: Tensor, target: Tensor, from: number, to: number, count: number): void {
-  let targetStart = 0;
-  for (const b of target.parts ?? [target]) {
-    let sourceStart = 0;
-    for (const a of source.parts ?? [source]) {
-      // Positions in the copied range: this pair of parts shares [first, last).
-      const first = Math.max(0, sourceStart - from, targetStart - to);
-      const last = Math.min(count, sourceStart + a.size - from, targetStart + b.size - to);
-      if (first < last) {
-        device.copy(a, b, { from: from + first - sourceStart, to: to + first - targetStart, count: last - first });
-      }
-      sourceStart += a.size;
+  let done = 0;
+  for (const b of piecesOf(target, to, count)) {
+    let at = b.from;
+    for (const a of piecesOf(source, from + done, b.count)) {
+      device.copy(a.part, b.part, { from: a.from, to: at, count: a.count });
+      at += a.count;
     }
-    targetStart += b.size;
+    done += b.count;
   }
 }
 

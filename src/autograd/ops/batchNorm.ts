@@ -1,7 +1,7 @@
 import * as kernels from '../../runtime/kernels/batchNorm.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, isRecording, type Op } from '../graph.ts';
-import { affine, mul, rsqrt, sub } from './elementwise.ts';
+import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
+import { affine, mul, multiplyAdd, rsqrt, square, sub } from './elementwise.ts';
 import { mean as meanOf, sum } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -50,6 +50,21 @@ function composedVjp(
   return [input, sum(product, { axes }), sum(g, { axes })];
 }
 
+/** The normalisation in primitive ops, for x over the binding limit. */
+function inParts(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
+  const axes = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  const mean = meanOf(x, { axes, keepDims: true });
+  const centred = sub(x, mean);
+  const variance = meanOf(square(centred), { axes, keepDims: true });
+  const flat = (values: Tensor) => stopGradient(values).view([-1]);
+  return { output: scaled(centred, variance, weight, bias, epsilon), mean: flat(mean), variance: flat(variance) };
+}
+
+function scaled(centred: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  const rate = mul(perChannel(weight, centred), rsqrt(affine(variance, 1, epsilon)));
+  return multiplyAdd(centred, rate, perChannel(bias, centred));
+}
+
 /** A value for each channel, shaped to broadcast against x [N, C, …]. */
 function perChannel(values: Tensor, x: Tensor): Tensor {
   return reshape(
@@ -65,6 +80,7 @@ export function batchNormTraining(
   bias: Tensor,
   { epsilon = 1e-5 }: { epsilon?: number } = {},
 ): { output: Tensor; mean: Tensor; variance: Tensor } {
+  if (x.parts) return inParts(x, weight, bias, epsilon);
   const { mean, variance } = kernels.batchStatistics(x);
   return { output: apply(batchNormOp, [x, weight, bias, mean, variance], { epsilon, ofBatch: true }), mean, variance };
 }
@@ -78,5 +94,6 @@ export function batchNorm(
   variance: Tensor,
   { epsilon = 1e-5 }: { epsilon?: number } = {},
 ): Tensor {
+  if (x.parts) return scaled(sub(x, perChannel(mean, x)), perChannel(variance, x), weight, bias, epsilon);
   return apply(batchNormOp, [x, weight, bias, mean, variance], { epsilon, ofBatch: false });
 }

@@ -1,8 +1,10 @@
 import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
-import type { Shape } from '../shape.ts';
+import { isOversized } from '../parts.ts';
+import { type Shape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
+import { convolveInSlices, weightGradientInSlices } from './convSlices.ts';
 import { stridedCopy } from './copy.ts';
 import { reduce } from './reduce.ts';
 
@@ -32,7 +34,12 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
   const outWidth = Math.floor((width + 2 * padding[1] - kw) / stride[1]) + 1;
   if (outHeight < 1 || outWidth < 1) throw new Error(`conv2d: ${x} is smaller than the kernel ${kh}×${kw}`);
   const { device } = x;
-  const y = device.empty([n, o, outHeight, outWidth]);
+  const shape: Shape = [n, o, outHeight, outWidth];
+  if (x.parts || isOversized(x, shape)) {
+    const run = (xs: Tensor, ws: Tensor, g: number) => conv2d(xs, ws, { ...geometry, groups: g });
+    return convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
+  }
+  const y = device.empty(shape);
   const quads = n * outHeight * Math.ceil(outWidth / PIXELS);
   const workgroup = quads > 256 ? 64 : 32;
   const width3 = kw === 3 && stride[1] === 1 ? 1 : 0;
@@ -46,9 +53,10 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
 export function convTranspose2d(
   x: Tensor,
   w: Tensor,
-  { stride, padding, groups }: ConvGeometry,
+  geometry: ConvGeometry,
   outputSize: readonly [number, number],
 ): Tensor {
+  const { stride, padding, groups } = geometry;
   const [n, c, height, width] = x.shape;
   const [wc, groupOutputs, kh, kw] = w.shape;
   if (x.rank !== 4 || w.rank !== 4 || wc !== c || c % groups !== 0) {
@@ -61,7 +69,12 @@ export function convTranspose2d(
     return conv2d(x, flipped(w, groups), { stride: [1, 1], padding: full, groups });
   }
   const { device } = x;
-  const y = device.empty([n, o, outHeight, outWidth]);
+  const shape: Shape = [n, o, outHeight, outWidth];
+  if (x.parts || isOversized(x, shape)) {
+    const run = (xs: Tensor, ws: Tensor, g: number) => convTranspose2d(xs, ws, { ...geometry, groups: g }, outputSize);
+    return convolveInSlices(x, w, shape, groups, { inputAxis: 0, outputAxis: 1, run });
+  }
+  const y = device.empty(shape);
   const rows = Math.ceil(outHeight / stride[0]);
   const quads = n * rows * Math.ceil(Math.ceil(outWidth / stride[1]) / PIXELS);
   const workgroup = quads > 256 ? 64 : 32;
@@ -92,14 +105,20 @@ function flipped(w: Tensor, groups: number): Tensor {
 export function conv2dWeightGradient(
   x: Tensor,
   v: Tensor,
-  { stride, padding, groups }: ConvGeometry,
+  geometry: ConvGeometry,
   kernelSize: readonly [number, number],
 ): Tensor {
+  const { stride, padding, groups } = geometry;
   const [n, c, height, width] = x.shape;
   const [, o, outHeight, outWidth] = v.shape;
   const [kh, kw] = kernelSize;
   const { device } = x;
   const shape: Shape = [o, c / groups, kh, kw];
+  if (x.parts || v.parts) {
+    const run = (xs: Tensor, vs: Tensor, g: number) =>
+      conv2dWeightGradient(xs, vs, { ...geometry, groups: g }, kernelSize);
+    return weightGradientInSlices(x, v, shape, groups, run);
+  }
   const taps = (c / groups) * kh * kw;
   // Lanes are taps: as few idle ones as whole vectors of 8 allow.
   const lanes = Math.ceil(taps / TAPS);
@@ -108,7 +127,8 @@ export function conv2dWeightGradient(
   const blocks = channelBlocks(o, groups);
   const rows = n * outHeight;
   // Enough workgroups to fill the device: the sum over pixels is the only axis left to cut.
-  const splits = Math.max(1, Math.min(rows, Math.floor(64 / (groupsX * blocks))));
+  const most = Math.min(64 / (groupsX * blocks), device.bindingLimit / 4 / sizeOf(shape));
+  const splits = Math.max(1, Math.min(rows, Math.floor(most)));
   const rowsPerSplit = Math.ceil(rows / splits);
   const output = device.empty(splits > 1 ? [splits, ...shape] : shape);
   const kernel = device.kernel(WEIGHT, { constants: { WORKGROUP: workgroup } });

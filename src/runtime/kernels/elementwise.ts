@@ -2,7 +2,8 @@ import binarySource from '../../../shaders/binary.wgsl';
 import ternarySource from '../../../shaders/ternary.wgsl';
 import unarySource from '../../../shaders/unary.wgsl';
 import { floatBits, grid } from '../device.ts';
-import { broadcastShapes, type Shape, sameShape, sizeOf, stridesOf } from '../shape.ts';
+import { blockOf, cut } from '../parts.ts';
+import { broadcastShapes, type Shape, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 
 const UNARY = { name: 'unary', source: unarySource };
@@ -86,10 +87,7 @@ function collapse(shape: Shape, operands: readonly Shape[]): { shape: number[]; 
   return { shape: merged, strides: mergedStrides };
 }
 
-/**
- * Runs `body` once for ordinary tensors, or once for each part of an output over the binding limit. An operand then has
- * the output's shape, or one element, or is small and constant along the leading axes' rows of a part.
- */
+/** Runs `body` once for ordinary tensors, or once for each part of an output over the binding limit. */
 function inParts(
   operands: readonly Tensor[],
   output: Tensor,
@@ -99,39 +97,13 @@ function inParts(
     body(operands, output);
     return;
   }
-  const { device } = output;
-  const plane = output.parts[0].shape[1];
-  let start = 0;
-  for (const part of output.parts) {
-    const rows = part.shape[0];
-    const inputs = operands.map(operand => {
-      if (operand.size === 1) return operand.view([1, 1]);
-      if (sameShape(operand.shape, output.shape)) return range(operand, start, rows, plane);
-      return perRow(operand, output.shape, start, rows);
+  const { device, shape, parts } = output;
+  cut(shape, device.bindingLimit / 4).forEach((block, i) => {
+    device.scope('elementwise part', () => {
+      body(
+        operands.map(operand => blockOf(operand, block, shape)),
+        parts[i],
+      );
     });
-    body(inputs, part);
-    start += rows;
-  }
-
-  /** Rows of an operand of the output's shape. Its parts are cut alike, so that they serve as they are. */
-  function range(operand: Tensor, first: number, rows: number, width: number): Tensor {
-    const index = output.parts!.findIndex((_, i) => i * output.parts![0].shape[0] === first);
-    return operand.parts?.[index] ?? operand.window(first * width, [rows, width]);
-  }
-
-  /** The values that an operand repeated within planes takes on a range of rows: [rows, 1]. */
-  function perRow(operand: Tensor, shape: Shape, first: number, rows: number): Tensor {
-    const rank = shape.length;
-    const lead = shape.slice(0, rank > 2 ? -2 : 1);
-    const aligned = [...new Array<number>(rank - operand.rank).fill(1), ...operand.shape];
-    const planeAxes = aligned.slice(lead.length);
-    if (sizeOf(planeAxes) !== 1) {
-      throw new Error(`${operand} does not broadcast within the planes of a tensor in parts, [${shape.join(', ')}]`);
-    }
-    const zeros = device.tensor(new Float32Array(sizeOf(lead)), lead);
-    const full = broadcast(BINARY, [operand.view(aligned.slice(0, lead.length)), zeros], 'x + y', 0);
-    const result = device.empty([rows, 1]);
-    device.copy(full, result, { from: first, count: rows });
-    return result;
-  }
+  });
 }

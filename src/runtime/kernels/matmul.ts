@@ -1,6 +1,8 @@
 import source from '../../../shaders/matmul.wgsl';
+import { isOversized, ranges, take } from '../parts.ts';
+import type { Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
-import { stridedCopy } from './copy.ts';
+import { narrow, stridedCopy } from './copy.ts';
 import { binary } from './elementwise.ts';
 import { reduce } from './reduce.ts';
 
@@ -29,7 +31,7 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
     );
   }
   const shape = a.rank === 2 && b.rank === 2 ? [m, n] : [batch, m, n];
-  if (a.parts || b.parts) return matmulParts(a, b, { transposeA, transposeB }, m, n);
+  if (a.parts || b.parts || isOversized(a, shape)) return matmulInSlices(a, b, { transposeA, transposeB }, shape);
 
   const { device } = a;
   const workgroup = n > 64 * COLUMNS ? 64 : 32;
@@ -50,77 +52,53 @@ function matrices({ shape, rank }: Tensor): [batch: number, rows: number, column
   return rank === 2 ? [1, shape[0], shape[1]] : [shape[0], shape[1], shape[2]];
 }
 
-/** One matrix operand in parts of rows: a weight over the binding limit. */
-function matmulParts(
+/** A product of which an operand or the result is over the binding limit: matrix by matrix, then in ranges of M, N or K. */
+function matmulInSlices(
   a: Tensor,
   b: Tensor,
   { transposeA, transposeB }: Required<MatmulOptions>,
-  m: number,
-  n: number,
+  shape: Shape,
 ): Tensor {
   const { device } = a;
-  if (a.rank !== 2 || b.rank !== 2)
-    throw new Error(`matmul: ${a.parts ? a : b} is over the binding limit; no batch then`);
-  const output = device.empty([m, n]);
-  if (output.parts) return outerInParts(a, b, { transposeA, transposeB }, output);
-  if (a.parts) {
-    // C^T = B^T A^T, so that the operand in parts is the second one.
-    return transpose(matmulParts(b, a, { transposeA: !transposeB, transposeB: !transposeA }, n, m));
-  }
-  let at = 0;
-  let sum: Tensor | undefined;
-  for (const part of b.parts!) {
-    const rows = part.shape[0];
-    if (transposeB) {
-      // The parts are ranges of columns of C.
-      const block = matmul(a, part, { transposeA, transposeB });
-      stridedCopy(block, { start: 0, strides: [rows, 1] }, output, { start: at, strides: [n, 1] }, [m, rows]);
-    } else {
-      // The parts are ranges of the sum.
-      const columns = device.empty(transposeA ? [rows, m] : [m, rows]);
-      const width = a.shape[1];
-      const start = transposeA ? at * width : at;
-      stridedCopy(
-        a,
-        { start, strides: [width, 1] },
-        columns,
-        { start: 0, strides: [columns.shape[1], 1] },
-        columns.shape,
-      );
-      const product = matmul(columns, part, { transposeA });
-      sum = sum ? binary(sum, product, 'x + y') : product;
+  const limit = device.bindingLimit / 4;
+  const [m, n] = shape.slice(-2);
+  const options = { transposeA, transposeB };
+  const output = device.empty(shape);
+  if (shape.length > 2) {
+    const matrix = (x: Tensor, z: number) => {
+      const [rows, columns] = x.shape.slice(-2);
+      return take(x, x.size === rows * columns ? 0 : z * rows * columns, [rows, columns]);
+    };
+    for (let z = 0; z < shape[0]; z++) {
+      device.scope('matrix', () => device.copy(matmul(matrix(a, z), matrix(b, z), options), output, { to: z * m * n }));
     }
-    at += rows;
+    return output;
   }
-  return sum ?? output;
-}
-
-/** An output in parts: each part of its rows is a product of a range of A's rows. */
-function outerInParts(
-  a: Tensor,
-  b: Tensor,
-  { transposeA, transposeB }: Required<MatmulOptions>,
-  output: Tensor,
-): Tensor {
-  const { device } = a;
-  if (a.parts) throw new Error(`matmul: both ${a} and the result are over the binding limit`);
   const k = transposeA ? a.shape[0] : a.shape[1];
-  const width = a.shape[1];
-  let row = 0;
-  for (const part of output.parts!) {
-    const rows = part.shape[0];
-    const range = device.empty(transposeA ? [k, rows] : [rows, k]);
-    const start = transposeA ? row : row * width;
-    stridedCopy(a, { start, strides: [width, 1] }, range, { start: 0, strides: [range.shape[1], 1] }, range.shape);
-    device.copy(matmul(range, b, { transposeA, transposeB }), part);
-    row += rows;
+  if (n > limit || (b.parts && transposeB && k <= limit)) {
+    for (const [from, to] of ranges(n, Math.max(b.size / n, 1), limit)) {
+      device.scope('columns', () => {
+        const block = matmul(a, narrow(b, transposeB ? 0 : 1, from, to), options);
+        const into = { start: from, strides: [n, 1] };
+        stridedCopy(block, { start: 0, strides: [to - from, 1] }, output, into, block.shape);
+      });
+    }
+    return output;
   }
-  return output;
-}
-
-function transpose(x: Tensor): Tensor {
-  const [m, n] = x.shape;
-  const y = x.device.empty([n, m]);
-  stridedCopy(x, { start: 0, strides: [1, n] }, y, { start: 0, strides: [m, 1] }, [n, m]);
-  return y;
+  if (output.parts || (a.parts && !transposeA && k <= limit)) {
+    for (const [from, to] of ranges(m, Math.max(a.size / m, n), limit)) {
+      device.scope('rows', () => {
+        const block = matmul(narrow(a, transposeA ? 1 : 0, from, to), b, options);
+        device.copy(block, output, { to: from * n });
+      });
+    }
+    return output;
+  }
+  const product = ([from, to]: [number, number]) =>
+    matmul(narrow(a, transposeA ? 0 : 1, from, to), narrow(b, transposeB ? 1 : 0, from, to), options);
+  const [first, ...rest] = ranges(k, Math.max(a.size, b.size) / k, limit);
+  return rest.reduce(
+    (sum, range) => device.scope('range of the sum', () => binary(sum, product(range), 'x + y')),
+    device.scope('range of the sum', () => product(first)),
+  );
 }

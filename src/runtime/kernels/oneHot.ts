@@ -10,7 +10,12 @@ const WORKGROUP = 64;
 export function oneHot(labels: Tensor, shape: Shape): Tensor {
   const { device } = labels;
   const output = device.empty(shape);
-  const words = [output.size, shape[1], output.size / (shape[0] * shape[1])];
-  device.dispatch(device.kernel(ONE_HOT), [labels, output], words, grid(output.size, WORKGROUP));
+  const plane = output.size / (shape[0] * shape[1]);
+  let start = 0;
+  for (const part of output.parts ?? [output]) {
+    const words = [start, part.size, shape[1], plane];
+    device.dispatch(device.kernel(ONE_HOT), [labels, part], words, grid(part.size, WORKGROUP));
+    start += part.size;
+  }
   return output;
 }

@@ -2,6 +2,7 @@ import maxSource from '../../../shaders/max_pool2d.wgsl';
 import scatterSource from '../../../shaders/max_pool2d_scatter.wgsl';
 import gatherSource from '../../../shaders/plane_gather.wgsl';
 import { grid } from '../device.ts';
+import { overPlanes } from '../parts.ts';
 import type { Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -19,7 +20,8 @@ export interface Windows {
 }
 
 /** Where each window of x [N, C, H, W] has its first maximum: positions within the plane, u32 [N, C, OH, OW]. */
-export function maxPositions(x: Tensor, { kernel, stride, padding, ceilMode }: Windows): Tensor {
+export function maxPositions(x: Tensor, windows: Windows): Tensor {
+  const { kernel, stride, padding, ceilMode } = windows;
   const [n, c, height, width] = x.shape;
   const outputs = [0, 1].map(i => {
     const span = x.shape[2 + i] + 2 * padding[i] - kernel[i];
@@ -31,6 +33,7 @@ export function maxPositions(x: Tensor, { kernel, stride, padding, ceilMode }: W
     throw new Error(`maxPool2d: ${x} is smaller than the window ${kernel.join('×')}`);
   const { device } = x;
   const positions = device.empty([n, c, ...outputs], 'u32');
+  if (x.parts) return overPlanes([x], positions, ([planes]) => maxPositions(planes, windows));
   const words = [positions.size, height, width, ...outputs, ...kernel, ...stride, ...padding];
   device.dispatch(device.kernel(MAX), [x, positions], words, grid(positions.size, WORKGROUP));
   return positions;
@@ -40,20 +43,21 @@ export function maxPositions(x: Tensor, { kernel, stride, padding, ceilMode }: W
 export function gatherPlanes(x: Tensor, positions: Tensor): Tensor {
   const { device } = x;
   const y = device.empty(positions.shape);
+  if (x.parts) return overPlanes([x, positions], y, ([planes, at]) => gatherPlanes(planes, at));
   const words = [y.size, positions.shape[2] * positions.shape[3], x.shape[2] * x.shape[3]];
   device.dispatch(device.kernel(GATHER), [x, positions, y], words, grid(y.size, WORKGROUP));
   return y;
 }
 
 /** The adjoint of gatherPlanes for the positions of maxPositions: sums x into planes of `shape`. */
-export function scatterPlanes(
-  x: Tensor,
-  positions: Tensor,
-  shape: Shape,
-  { kernel, stride, padding }: Windows,
-): Tensor {
+export function scatterPlanes(x: Tensor, positions: Tensor, shape: Shape, windows: Windows): Tensor {
+  const { kernel, stride, padding } = windows;
   const { device } = x;
   const y = device.empty(shape);
+  if (y.parts) {
+    const planes = ([g, at]: readonly Tensor[]) => scatterPlanes(g, at, [1, g.shape[1], ...shape.slice(2)], windows);
+    return overPlanes([x, positions], y, planes);
+  }
   const words = [y.size, shape[2], shape[3], x.shape[2], x.shape[3], ...kernel, ...stride, ...padding];
   device.dispatch(device.kernel(SCATTER), [x, positions, y], words, grid(y.size, WORKGROUP));
   return y;

@@ -26,11 +26,13 @@ export function fillRandom(
 ): void {
   const { device } = tensor;
   const kernel = device.kernel(RANDOM, { constants: { NORMAL: distribution === 'normal' ? 1 : 0 } });
-  (tensor.parts ?? [tensor]).forEach((part, i) => {
-    const name = i === 0 ? stream : `${stream}, part ${i}`;
-    const words = [part.size, seed >>> 0, hash(name), floatBits(offset), floatBits(scale)];
-    device.dispatch(kernel, [step, part], words, grid(Math.ceil(part.size / 4), WORKGROUP));
-  });
+  let start = 0;
+  for (const part of tensor.parts ?? [tensor]) {
+    const words = [start, part.size, seed >>> 0, hash(stream), floatBits(offset), floatBits(scale)];
+    // A part that does not start at a multiple of 4 has one counter more.
+    device.dispatch(kernel, [step, part], words, grid(Math.ceil(((start % 4) + part.size) / 4), WORKGROUP));
+    start += part.size;
+  }
 }
 
 /** Random numbers of a shape. */

@@ -1,7 +1,9 @@
 import reduceSource from '../../../shaders/reduce.wgsl';
 import { grid } from '../device.ts';
-import { normalizeAxis, sizeOf, stridesOf } from '../shape.ts';
+import { ranges, take } from '../parts.ts';
+import { normalizeAxis, type Shape, sizeOf, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
+import { binary } from './elementwise.ts';
 
 const REDUCE = { name: 'reduce', source: reduceSource };
 const WORKGROUP = 64;
@@ -17,7 +19,7 @@ export type Reduction = keyof typeof COMBINE;
 export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum'): Tensor {
   const reducedAxes = new Set(axes.map(axis => normalizeAxis(axis, x.rank)));
   const shape = x.shape.map((n, axis) => (reducedAxes.has(axis) ? 1 : n));
-  if (x.parts) return reduceParts(x, reducedAxes, kind).view(shape);
+  if (x.parts) return reduceParts(x, reducedAxes, shape, kind);
   const { device } = x;
   const kept = group(x, axis => !reducedAxes.has(axis));
   const reduced = group(x, axis => reducedAxes.has(axis));
@@ -60,20 +62,26 @@ function group(x: Tensor, chosen: (axis: number) => boolean): { shape: number[];
   return { shape, strides };
 }
 
-/** A tensor in parts (rows of planes) reduced over all its axes, or over the axes of its planes. */
-function reduceParts(x: Tensor, axes: ReadonlySet<number>, kind: Reduction): Tensor {
+/** A tensor over the binding limit: ranges of its first axis one by one, which are added up or put side by side. */
+function reduceParts(x: Tensor, axes: ReadonlySet<number>, shape: Shape, kind: Reduction): Tensor {
   const { device } = x;
-  const planeFrom = x.rank > 2 ? x.rank - 2 : 1;
-  const rowsToo = Array.from({ length: planeFrom }, (_, axis) => axes.has(axis));
-  const planesToo = Array.from({ length: x.rank - planeFrom }, (_, axis) => axes.has(planeFrom + axis));
-  if (planesToo.includes(false)) throw new Error(`${x} is over the binding limit: it reduces over whole planes only`);
-  const sums = device.empty([x.parts!.reduce((rows, part) => rows + part.shape[0], 0)]);
-  let at = 0;
-  for (const part of x.parts!) {
-    device.copy(reduce(part, [1], kind), sums, { to: at });
-    at += part.shape[0];
+  const first = x.shape.findIndex(n => n > 1);
+  const inner = sizeOf(x.shape.slice(first + 1));
+  const range = ([from, to]: [number, number]) => {
+    const block = take(x, from * inner, [...x.shape.slice(0, first), to - from, ...x.shape.slice(first + 1)]);
+    return reduce(block, [...axes], kind);
+  };
+  const all = ranges(x.shape[first], inner, device.bindingLimit / 4);
+  if (axes.has(first)) {
+    return all.slice(1).reduce(
+      (total, next) => device.scope('reduction part', () => binary(total, range(next), COMBINE[kind].EXPRESSION)),
+      device.scope('reduction part', () => range(all[0])),
+    );
   }
-  const lead = x.shape.slice(0, planeFrom);
-  const leadAxes = rowsToo.flatMap((yes, axis) => (yes ? [axis] : []));
-  return leadAxes.length > 0 ? reduce(sums.view(lead), leadAxes, kind) : sums;
+  const output = device.empty(shape);
+  const outputInner = sizeOf(shape.slice(first + 1));
+  for (const next of all) {
+    device.scope('reduction part', () => device.copy(range(next), output, { to: next[0] * outputInner }));
+  }
+  return output;
 }

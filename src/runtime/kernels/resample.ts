@@ -1,10 +1,13 @@
+import blurSource from '../../../shaders/blur4x4.wgsl';
 import source from '../../../shaders/resample2d.wgsl';
 import upfirdnSource from '../../../shaders/upfirdn2d.wgsl';
 import { type Device, floatBits, grid } from '../device.ts';
+import { overPlanes } from '../parts.ts';
 import type { Tensor } from '../tensor.ts';
 
 const RESAMPLE = { name: 'resample2d', source };
 const UPFIRDN = { name: 'upfirdn2d', source: upfirdnSource };
+const BLUR = { name: 'blur4x4', source: blurSource };
 const WORKGROUP = 64;
 
 /** A sparse matrix [outputs, inputs] as a list of rows of (input index, weight); one axis of a resampling. */
@@ -53,6 +56,7 @@ export function resample2d(x: Tensor, rows: Table, columns: Table): Tensor {
   }
   const { device } = x;
   const y = device.empty([n, c, rows.rows.length, columns.rows.length]);
+  if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => resample2d(planes, rows, columns));
   const words = [y.size, height, width, rows.rows.length, columns.rows.length];
   const tables = [onDevice(device, rows), onDevice(device, columns)];
   device.dispatch(device.kernel(RESAMPLE), [x, ...tables, y], words, grid(y.size, WORKGROUP));
@@ -70,7 +74,8 @@ export interface Upfirdn {
 }
 
 /** y [N, C, OH, OW] from x [N, C, H, W] and a filter [KH, KW]: upsample, pad, filter, downsample. */
-export function upfirdn2d(x: Tensor, filter: Tensor, { up, down, pad, flip, gain }: Upfirdn): Tensor {
+export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
+  const { up, down, pad, flip, gain } = options;
   const [n, c, height, width] = x.shape;
   const [kh, kw] = filter.shape;
   const outHeight = Math.floor((height * up[0] + pad[0] + pad[1] - kh + down[0]) / down[0]);
@@ -78,6 +83,13 @@ export function upfirdn2d(x: Tensor, filter: Tensor, { up, down, pad, flip, gain
   if (outHeight < 1 || outWidth < 1) throw new Error(`upfirdn2d: ${x} is smaller than the filter ${kh}×${kw}`);
   const { device } = x;
   const y = device.empty([n, c, outHeight, outWidth]);
+  if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => upfirdn2d(planes, filter, options));
+  if (kh === 4 && kw === 4 && [...up, ...down].every(factor => factor === 1)) {
+    const tiles = n * c * Math.ceil(outHeight / 4) * Math.ceil(outWidth / 4);
+    const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], flip ? 1 : 0, floatBits(gain)];
+    device.dispatch(device.kernel(BLUR), [x, filter, y], words, grid(tiles, WORKGROUP));
+    return y;
+  }
   const words = [y.size, height, width, outHeight, outWidth, kh, kw, ...up, ...down, pad[0], pad[2]];
   words.push(flip ? 1 : 0, floatBits(gain));
   device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP));

@@ -1,5 +1,6 @@
 import source from '../../../shaders/running_average.wgsl';
 import { floatBits, grid } from '../device.ts';
+import { take } from '../parts.ts';
 import type { Tensor } from '../tensor.ts';
 
 const RUNNING_AVERAGE = { name: 'running_average', source };
@@ -12,9 +13,10 @@ const WORKGROUP = 64;
 export function updateRunningAverage(average: Tensor, x: Tensor, rate: Tensor, gate: Tensor, scale = 1): void {
   const { device } = x;
   const kernel = device.kernel(RUNNING_AVERAGE);
-  const averages = average.parts ?? [average];
-  (x.parts ?? [x]).forEach((part, i) => {
-    const words = [part.size, floatBits(scale)];
-    device.dispatch(kernel, [gate, rate, part, averages[i]], words, grid(part.size, WORKGROUP));
-  });
+  let start = 0;
+  for (const part of average.parts ?? [average]) {
+    const from = take(x, start, part.shape);
+    device.dispatch(kernel, [gate, rate, from, part], [part.size, floatBits(scale)], grid(part.size, WORKGROUP));
+    start += part.size;
+  }
 }
