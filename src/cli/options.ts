@@ -1,22 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { UserError } from '../io/errors.ts';
-import type { Options, OptionValue } from '../train/training.ts';
-
-/** Settings that every recipe has, with their defaults; a recipe's own defaults come over them. */
-export const commonDefaults: Options = {
-  seed: 1,
-  minutes: null,
-  saveEvery: 200,
-  sampleEvery: 100,
-  keep: 2,
-};
-
-/** Values that must be whole numbers from this on. */
-const atLeast: Record<string, number> = { steps: 1, batch: 1, saveEvery: 0, sampleEvery: 0, keep: 1 };
+import { type Assignment, assignOptions } from '../train/options.ts';
+import type { Options } from '../train/training.ts';
 
 /**
- * The settings of a run: defaults, then the file given by --config, then flags and --set key=value. Texts become what the
- * default is.
+ * The settings of a run: defaults, then the file given by --config, then flags and --set key=value.
  *
  * @throws UserError for a key that the recipe does not have, or a value that does not fit.
  */
@@ -25,23 +13,21 @@ export async function resolveOptions(
   defaults: Readonly<Options>,
   { config, flags, set }: { config?: string; flags: Record<string, string | undefined>; set: readonly string[] },
 ): Promise<Options> {
-  const options: Options = { ...commonDefaults, ...defaults };
-  const assign = (key: string, value: unknown, where: string) => {
-    if (!Object.hasOwn(options, key)) {
-      throw new UserError(`${where}: ${recipe} has no setting '${key}'; it has ${Object.keys(options).join(', ')}`);
-    }
-    options[key] = convert(key, value, defaults[key] ?? commonDefaults[key] ?? null, where);
-  };
+  const assignments: Assignment[] = [];
   if (config !== undefined) {
-    for (const [key, value] of Object.entries(await readConfig(config, recipe))) assign(key, value, config);
+    for (const [key, value] of Object.entries(await readConfig(config, recipe))) {
+      assignments.push({ key, value, where: config });
+    }
   }
-  for (const [key, value] of Object.entries(flags)) if (value !== undefined) assign(key, value, `--${dashed(key)}`);
+  for (const [key, value] of Object.entries(flags)) {
+    if (value !== undefined) assignments.push({ key, value, where: `--${dashed(key)}` });
+  }
   for (const pair of set) {
     const at = pair.indexOf('=');
     if (at < 1) throw new UserError(`--set ${pair}: write --set key=value`);
-    assign(pair.slice(0, at), pair.slice(at + 1), `--set ${pair.slice(0, at)}`);
+    assignments.push({ key: pair.slice(0, at), value: pair.slice(at + 1), where: `--set ${pair.slice(0, at)}` });
   }
-  return options;
+  return assignOptions(recipe, defaults, assignments);
 }
 
 /** The options in a config.json, which may be that of a run: { recipe, options }. */
@@ -58,25 +44,6 @@ async function readConfig(path: string, recipe: string): Promise<Options> {
     throw new UserError(`--config ${path}: is of the recipe '${run.recipe}', not '${recipe}'`);
   }
   return run.options ?? (parsed as Options);
-}
-
-function convert(key: string, value: unknown, fallback: OptionValue, where: string): OptionValue {
-  if (value === null || value === 'null') return null;
-  if (typeof fallback === 'number' || key === 'minutes' || key === 'threshold') {
-    const number = typeof value === 'number' ? value : Number(String(value).trim() || Number.NaN);
-    if (!Number.isFinite(number)) throw new UserError(`${where}: '${value}' is not a number`);
-    const least = atLeast[key];
-    if (least !== undefined && (!Number.isInteger(number) || number < least)) {
-      throw new UserError(`${where}: ${value} is not possible; give a whole number from ${least} on`);
-    }
-    return number;
-  }
-  if (typeof fallback === 'boolean') {
-    if (value === true || value === 'true') return true;
-    if (value === false || value === 'false') return false;
-    throw new UserError(`${where}: '${value}' is neither true nor false`);
-  }
-  return String(value);
 }
 
 /** saveEvery → save-every, as the flags are written. */

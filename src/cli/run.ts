@@ -5,6 +5,7 @@ import { type Folder, openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
 import { exportWeights } from '../train/exportWeights.ts';
 import { Progress } from '../train/progress.ts';
+import { writeConfig } from '../train/runConfig.ts';
 import { runReport } from '../train/runReport.ts';
 import { type RunResult, train } from '../train/trainer.ts';
 import type { Options, Recipe, Training } from '../train/training.ts';
@@ -30,7 +31,7 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     // Everything that can be wrong with the input shows here, before anything is written.
     const training = await recipe.create({ device, options });
     const folder = await openFolder(out, { create: true });
-    await writeConfig(folder, name, options, device);
+    await writeConfig(folder, { recipe: name, options }, device);
     const result = await withSignals(stop => trainOnTerminal({ ...run, out }, device, training, folder, stop));
     if (!result.finished) {
       console.log(`stopped at step ${result.steps}; go on with: wgrad train --resume ${out}`);
@@ -94,11 +95,6 @@ async function withSignals<T>(body: (stop: () => boolean) => Promise<T>): Promis
     process.off('SIGINT', request);
     process.off('SIGTERM', request);
   }
-}
-
-async function writeConfig(folder: Folder, recipe: string, options: Options, device: Device): Promise<void> {
-  const { name, driver } = device.adapter;
-  await folder.write('config.json', `${JSON.stringify({ recipe, options, adapter: { name, driver } }, null, 2)}\n`);
 }
 
 function summarize(out: string, { evaluation, control, wallSeconds }: RunResult, hasReport: boolean): void {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { recipes } from '../train/recipes/index.ts';
+import { parseConfig, type RunConfig } from '../train/runConfig.ts';
 import type { Recipe } from '../train/training.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
@@ -78,12 +79,8 @@ async function findRecipe(name: string): Promise<Recipe> {
   );
 }
 
-async function readRun(folder: string): Promise<{ recipe: string }> {
+async function readRun(folder: string): Promise<RunConfig> {
   const path = join(folder, 'config.json');
   if (!existsSync(path)) throw new UserError(`--resume ${folder}: there is no run (no config.json)`);
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${path}: ${(error as Error).message}`);
-  }
+  return parseConfig(await readFile(path, 'utf8'), path);
 }

@@ -52,6 +52,12 @@ async function gather<T>(parts: Readonly<Record<string, T>>, read: (part: T) => 
   return entries;
 }
 
+/** The step of the newest complete checkpoint of a run, or undefined if there is none. */
+export async function latestStep(checkpoints: Folder): Promise<number | undefined> {
+  const newest = (await completeFolders(checkpoints)).at(-1);
+  return newest === undefined ? undefined : Number(newest.replace('step-', ''));
+}
+
 /** A checkpoint read into memory, before a model takes it. */
 export interface Checkpoint {
   readonly path: string;

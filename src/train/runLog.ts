@@ -30,10 +30,7 @@ export class RunLog {
   static async open(folder: Folder, lastStep: number): Promise<RunLog> {
     const log = new RunLog(folder, `events/${eventFileName(Math.floor(Date.now() / 1000), 'wgrad')}`);
     if (await folder.exists('log.jsonl')) {
-      for (const text of (await folder.readText('log.jsonl')).split('\n')) {
-        const line = parseLine(text);
-        if (line && line.step <= lastStep) log.lines.push(line);
-      }
+      log.lines.push(...(await readLog(folder, lastStep)));
       await folder.write('log.jsonl', log.lines.map(formatLine).join(''));
     }
     await folder.folder('events');
@@ -71,6 +68,13 @@ export class RunLog {
       this.failure ??= error;
     });
   }
+}
+
+/** The lines of a run's log.jsonl up to a step; none where it has not begun. */
+export async function readLog(folder: Folder, lastStep: number): Promise<LogLine[]> {
+  if (!(await folder.exists('log.jsonl'))) return [];
+  const lines = (await folder.readText('log.jsonl')).split('\n').map(parseLine);
+  return lines.filter(line => line !== undefined).filter(({ step }) => step <= lastStep);
 }
 
 /** A log line as JSON: losses that are not there are left out, NaN and infinity are texts. */

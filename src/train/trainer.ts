@@ -1,5 +1,6 @@
 import { UserError } from '../io/errors.ts';
 import type { Folder } from '../io/files.ts';
+import type { Rgb8 } from '../io/images.ts';
 import { discardEffects } from '../models/effects.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Observation } from './abortion.ts';
@@ -17,12 +18,16 @@ export interface Watcher {
   /** After each ring of steps. */
   progress?(status: RunStatus): void;
   message?(text: string): void;
+  /** A grid of samples, as it is written to the run's folder. */
+  samples?(step: number, grid: Rgb8): void;
   /** True when the run should save and end: a signal, a button, the end of its time. */
   shouldStop?(): boolean;
 }
 
 export interface RunStatus {
+  /** The newest line of the log, and all that came with it. */
   readonly line: LogLine;
+  readonly lines: readonly LogLine[];
   readonly steps: number;
   readonly stages: number;
   readonly imagesPerSecond: number;
@@ -88,7 +93,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
       }
     }
     const finished = step >= steps;
-    if (finished) await loop.drain();
+    if (finished) await loop.drain(step, wallSeconds());
     await loop.save(step, wallSeconds());
     if (finished) await loop.sample(step);
     const evaluation = finished ? await training.evaluate?.() : undefined;
@@ -175,15 +180,15 @@ class Loop {
     this.pending = { losses, active: this.active, msPerStep: (now - this.ringStarted) / count };
     this.ringStarted = now;
     this.active = [];
-    const line = lines[lines.length - 1];
-    if (line) this.tell(line, step, wallSeconds);
+    this.tell(lines, step, wallSeconds);
   }
 
   /** Deals with the last ring, at the end of the run. */
-  async drain(): Promise<void> {
+  async drain(step: number, wallSeconds: number): Promise<void> {
     if (!this.pending) return;
-    await this.replay(this.pending, Number.POSITIVE_INFINITY);
+    const lines = await this.replay(this.pending, Number.POSITIVE_INFINITY);
     this.pending = undefined;
+    this.tell(lines, step, wallSeconds);
   }
 
   /** Logs the steps of a ring and lets the monitor see them; what it decides takes effect at `nextStep`. */
@@ -227,11 +232,14 @@ class Loop {
     );
   }
 
-  private tell(line: LogLine, step: number, wallSeconds: number): void {
+  private tell(lines: readonly LogLine[], step: number, wallSeconds: number): void {
+    const line = lines[lines.length - 1];
+    if (!line) return;
     const { options, training, watcher } = this.run;
     const steps = Number(options.steps);
     watcher?.progress?.({
       line,
+      lines,
       steps,
       stages: training.stages?.initial ?? 0,
       imagesPerSecond: (training.imagesPerStep * 1000) / line.msPerStep,
@@ -258,7 +266,10 @@ class Loop {
 
   async sample(step: number): Promise<void> {
     const grid = await this.run.training.samples?.();
-    if (grid) await this.log.addSamples(step, grid);
+    if (grid) {
+      await this.log.addSamples(step, grid);
+      this.run.watcher?.samples?.(step, grid);
+    }
     this.ringStarted = performance.now();
   }
 }

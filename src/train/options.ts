@@ -1,0 +1,62 @@
+import { UserError } from '../io/errors.ts';
+import type { Options, OptionValue } from './training.ts';
+
+/** Settings that every recipe has, with their defaults; a recipe's own defaults come over them. */
+export const commonDefaults: Options = {
+  seed: 1,
+  minutes: null,
+  saveEvery: 200,
+  sampleEvery: 100,
+  keep: 2,
+};
+
+/** A value that someone gave for a setting: a text from a flag or a field, or what a file says. */
+export interface Assignment {
+  readonly key: string;
+  readonly value: unknown;
+  /** Where it was given, for messages: a flag, a file, a field. */
+  readonly where: string;
+}
+
+/** Values that must be whole numbers from this on. */
+const atLeast: Record<string, number> = { steps: 1, batch: 1, saveEvery: 0, sampleEvery: 0, keep: 1 };
+
+/**
+ * The settings of a run: the recipe's defaults, then what was given, in its order. Texts become what the default is.
+ *
+ * @throws UserError for a key that the recipe does not have, or a value that does not fit.
+ */
+export function assignOptions(
+  recipe: string,
+  defaults: Readonly<Options>,
+  assignments: readonly Assignment[],
+): Options {
+  const initial: Options = { ...commonDefaults, ...defaults };
+  const options = { ...initial };
+  for (const { key, value, where } of assignments) {
+    if (!Object.hasOwn(initial, key)) {
+      throw new UserError(`${where}: ${recipe} has no setting '${key}'; it has ${Object.keys(initial).join(', ')}`);
+    }
+    options[key] = convert(key, value, initial[key], where);
+  }
+  return options;
+}
+
+function convert(key: string, value: unknown, fallback: OptionValue, where: string): OptionValue {
+  if (value === null || value === 'null') return null;
+  if (typeof fallback === 'number' || key === 'minutes' || key === 'threshold') {
+    const number = typeof value === 'number' ? value : Number(String(value).trim() || Number.NaN);
+    if (!Number.isFinite(number)) throw new UserError(`${where}: '${value}' is not a number`);
+    const least = atLeast[key];
+    if (least !== undefined && (!Number.isInteger(number) || number < least)) {
+      throw new UserError(`${where}: ${value} is not possible; give a whole number from ${least} on`);
+    }
+    return number;
+  }
+  if (typeof fallback === 'boolean') {
+    if (value === true || value === 'true') return true;
+    if (value === false || value === 'false') return false;
+    throw new UserError(`${where}: '${value}' is neither true nor false`);
+  }
+  return String(value);
+}
