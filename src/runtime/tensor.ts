@@ -69,7 +69,7 @@ export class Tensor {
     const known = shape.reduce((size, n) => (n === -1 ? size : size * n), 1);
     const full = shape.map(n => (n === -1 ? this.size / known : n));
     if (sizeOf(full) !== this.size) throw new Error(`cannot view ${this} as ${shapeText(shape)}`);
-    return new Tensor(this.device, full, this.dtype, this.memory, this.name);
+    return new Tensor(this.device, full, this.dtype, this.parts ?? this.slice, this.name);
   }
 
   /** Elements from `start` on under another shape, without a copy; the start must lie at a multiple of 256 bytes. */
@@ -84,7 +84,7 @@ export class Tensor {
 
   /** A second handle on the same memory: another identity for the autograd graph. */
   alias(name = this.name): Tensor {
-    return new Tensor(this.device, this.shape, this.dtype, this.memory, name);
+    return new Tensor(this.device, this.shape, this.dtype, this.parts ?? this.slice, name);
   }
 
   /** Copies the values to the host. The copy is ordered with the dispatches around the call, so the scope may end. */
