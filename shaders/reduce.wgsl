@@ -22,10 +22,16 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;
+/// 1 where the group of axes is a single one, which spares the divisions.
+override KEPT_RANK: u32 = 3;
+override REDUCED_RANK: u32 = 3;
 
 var<workgroup> partial: array<f32, WORKGROUP>;
 
-fn offset(index: u32, shape: vec4u, stride: vec4u) -> u32 {
+fn offset(index: u32, rank: u32, shape: vec4u, stride: vec4u) -> u32 {
+  if (rank == 1) {
+    return index * stride.z;
+  }
   let inner = index / shape.z;
   return (index % shape.z) * stride.z + (inner % shape.y) * stride.y + (inner / shape.y) * stride.x;
 }
@@ -46,9 +52,9 @@ fn main(
   let end = min(start + params.split_length, params.reduced);
   var total = INITIAL;
   if (k < params.kept) {
-    let base = offset(k, params.kept_shape, params.kept_stride);
+    let base = offset(k, KEPT_RANK, params.kept_shape, params.kept_stride);
     for (var r = start + lane; r < end; r += LANES) {
-      total = combine(total, input[base + offset(r, params.reduced_shape, params.reduced_stride)]);
+      total = combine(total, input[base + offset(r, REDUCED_RANK, params.reduced_shape, params.reduced_stride)]);
     }
   }
   if (LANES > 1) {

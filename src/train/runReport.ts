@@ -16,6 +16,7 @@ export function runReport(
   if (!stages || !control || !evaluation) return undefined;
   const series = (loss: string) => lines.map(({ losses }) => losses[loss] ?? Number.NaN);
   const { adapter } = device;
+  const abortion = control.report();
   return renderReport({
     title: `${name}: training run`,
     subtitle: evaluation.subtitle,
@@ -32,8 +33,8 @@ export function runReport(
       total: series(stages.lossName(i + 1)),
       terms: Object.fromEntries(stages.terms.map(term => [term.name, series(stages.lossName(i + 1, term.name))])),
     })),
-    abortion: control.report(),
+    abortion,
     reconstructions: { step: lines[lines.length - 1]?.step ?? 0, rows: evaluation.reconstructions },
-    metrics: { description: evaluation.description, resultStage: evaluation.resultStage, rows: evaluation.metrics },
+    metrics: { description: evaluation.description, resultStage: stages.initial - abortion.drops.filter(({ kind }) => kind === 'obeyed').length, rows: evaluation.metrics },
   });
 }

@@ -92,5 +92,4 @@ export interface Evaluation {
   readonly description: string;
   readonly metrics: readonly MetricRow[];
   readonly reconstructions: readonly ReconstructionRow[];
-  readonly resultStage: number;
 }

@@ -26,16 +26,24 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
   const keptSize = sizeOf(shape);
   const length = x.size / keptSize;
 
-  // Long reductions with few results are cut over several workgroups, then added.
-  const lanes = length >= 32 && keptSize < 16384 ? WORKGROUP : 1;
+  // A workgroup an output where they are few or long, else an invocation. Long reductions with few results are cut over
+  // several workgroups, then added.
+  const lanes = (length >= 512 && keptSize < 16384) || (length >= 32 && keptSize < 1024) ? WORKGROUP : 1;
   const splits = lanes > 1 && keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
   const output = device.empty(splits > 1 ? [keptSize, splits] : shape);
-  const kernel = device.kernel(REDUCE, { text: COMBINE[kind], constants: { LANES: lanes } });
+  const kernel = device.kernel(REDUCE, {
+    text: COMBINE[kind],
+    constants: { LANES: lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
+  });
   const words = [keptSize, length, splits, Math.ceil(length / splits)];
   words.push(...kept.shape, 0, ...kept.strides, 0, ...reduced.shape, 0, ...reduced.strides, 0);
   const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
   device.dispatch(kernel, [x, output], words, [gx, gy, splits]);
   return splits > 1 ? reduce(output, [1], kind).view(shape) : output;
+}
+
+function rank({ shape }: { shape: readonly number[] }): number {
+  return shape[0] === 1 && shape[1] === 1 ? 1 : 3;
 }
 
 /** The chosen axes collapsed to three, the outer ones of length 1 where fewer are left. */

@@ -69,6 +69,8 @@ interface Networks {
   readonly identity: RecognitionNetwork;
   readonly identityMetric: RecognitionNetwork;
   readonly parser: ParsingUNet;
+  /** The recognition network's tensors: the encoders start from its trunk. */
+  readonly trunk: Awaited<ReturnType<typeof shippedWeights>>;
 }
 
 async function loadNetworks(device: Device): Promise<Networks> {
@@ -82,6 +84,7 @@ async function loadNetworks(device: Device): Promise<Networks> {
     identity: await shippedNetwork(recognition('ir_se'), 'recognition-24', device),
     identityMetric: await shippedNetwork(recognition('ir'), 'recognition-metric-24', device),
     parser: await shippedNetwork(new ParsingUNet({ featureScale: 8, decoder: false }), 'parsing-32', device),
+    trunk: await shippedWeights('recognition-24'),
   };
 }
 
@@ -118,8 +121,8 @@ class E2StyleTraining implements Training {
     this.encoder = new E2Style({
       stages: stages.initial,
       inputSize: size,
-      channels: [32, 64, 128],
-      units: [1, 1, 2],
+      channels: recognition24.channels!.slice(0, 3),
+      units: recognition24.units!.slice(0, 3),
       split: styleSplit(generator.latents),
       styleDim: wDim,
       poolSize: 4,
@@ -127,6 +130,11 @@ class E2StyleTraining implements Training {
     const names = this.encoder.encoders.map((_, i) => `stage${i + 1}`);
     this.encoder.encoders.forEach((encoder, i) => {
       initialize(encoder, device, { seed: seed * 1000 + i });
+      // As the official encoders start from ArcFace's: the trunk, and the first stage's input layer, which has 3 channels too.
+      for (const [key, { value }] of encoder.state()) {
+        const taken = key.startsWith('body.') || (i === 0 && key.startsWith('input_layer.'));
+        if (taken) device.write(value, networks.trunk.get(key)!.data);
+      }
     });
     this.modules = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], encoder]));
     this.optimizers = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], new Ranger(encoder)]));
@@ -292,7 +300,6 @@ class E2StyleTraining implements Training {
       description: `${HELD_OUT} held-out images, beside the image of the mean latent`,
       metrics,
       reconstructions: await this.reconstructions(size, stages),
-      resultStage: this.stages.active,
     };
   }
 

@@ -10,11 +10,14 @@ import { checkFinite, Sgd } from '../optimizers.ts';
 import type { Recipe } from '../training.ts';
 import { cosine, LearningRate } from './common.ts';
 
-/** The sizes of the recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). */
+/**
+ * The recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). Their trunk is that of
+ * the small encoders, so that these can start from it, as the official ones start from ArcFace's.
+ */
 export const recognition24: RecognitionOptions = {
   inputSize: 24,
-  channels: [32, 64, 128, 256],
-  units: [1, 1, 2, 1],
+  channels: [16, 32, 64, 128],
+  units: [2, 2, 2, 2],
   embedding: 128,
 };
 

@@ -1,0 +1,33 @@
+/**
+ * The library: a tensor runtime with reverse-mode autograd on hand-written WGSL, StyleGAN2 and its inversion encoders, and their
+ * training. The same in Node and in a page.
+ */
+export * as ops from './autograd/index.ts';
+export { grad, noGrad, stopGradient, variable } from './autograd/index.ts';
+export { faceParameters, faceTargets, renderFaces, sampleFaces } from './data/faces.ts';
+export { loadImages } from './data/imageFolder.ts';
+export { UserError } from './io/errors.ts';
+export { openFolder } from './io/files.ts';
+export { readSafetensors, writeSafetensors } from './io/safetensors.ts';
+export { RecognitionNetwork } from './models/arcface.ts';
+export { E2Style, E2StyleEncoder } from './models/e2style.ts';
+export { applyEffects } from './models/effects.ts';
+export * from './models/layers.ts';
+export { Lpips, LpipsLike } from './models/lpips.ts';
+export { initialize, loadStateDict, Module, type Parameter, readStateDict, release } from './models/module.ts';
+export { ParsingUNet } from './models/parsing.ts';
+export { GradualStyleEncoder } from './models/psp.ts';
+export { configF, presets } from './models/stylegan2/config.ts';
+export { Discriminator } from './models/stylegan2/discriminator.ts';
+export { Generator } from './models/stylegan2/generator.ts';
+export { Device, type DeviceOptions } from './runtime/device.ts';
+export { random } from './runtime/kernels/random.ts';
+export type { Tensor } from './runtime/tensor.ts';
+export { AbortionMonitor } from './train/abortion.ts';
+export { presetOptions } from './train/abortionPresets.ts';
+export * from './train/adversarial.ts';
+export * from './train/losses.ts';
+export { Adam, checkFinite, Ranger, Sgd } from './train/optimizers.ts';
+export { recipes } from './train/recipes/index.ts';
+export { train } from './train/trainer.ts';
+export type { Recipe, StepContext, Training } from './train/training.ts';
