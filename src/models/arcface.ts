@@ -171,7 +171,7 @@ export class CurricularFaceHead extends MarginHead {
   /** t moved by this batch's targets, before its use: t ← 0.99 t + 0.01 mean(cos θ). */
   private advance(cosines: Tensor, labels: Tensor): Tensor {
     const mean = ops.reshape(ops.stopGradient(ops.mean(targets(cosines, labels).target)), [1]);
-    defer(gate => updateRunningAverage(this.t.value, mean, constant(mean.device, 0.01), gate));
+    defer([mean], gate => updateRunningAverage(this.t.value, mean, constant(mean.device, 0.01), gate));
     return ops.add(ops.mul(this.t.value, 0.99), ops.mul(mean, 0.01));
   }
 }

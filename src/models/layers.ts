@@ -162,7 +162,7 @@ export class BatchNorm extends Module {
     if (count === 1)
       throw new Error(`batch normalisation in training needs more than one value a channel, ${x} has one`);
     const { output, mean, variance } = ops.batchNormTraining(x, weight, bias, { epsilon });
-    defer(gate => {
+    defer([mean, variance], gate => {
       const rate = constant(x.device, this.momentum);
       updateRunningAverage(this.runningMean.value, mean, rate, gate);
       updateRunningAverage(this.runningVar.value, variance, rate, gate, count / (count - 1));

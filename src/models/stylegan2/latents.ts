@@ -55,6 +55,6 @@ export class LatentAverage extends Module {
   /** Moves the average towards the batch's mean w [B, D] by 0.005, once the step is known to be finite. */
   track(w: Tensor): void {
     const batch = ops.mean(ops.stopGradient(w), { axes: [0] });
-    defer(gate => updateRunningAverage(this.value.value, batch, constant(w.device, 0.005), gate));
+    defer([batch], gate => updateRunningAverage(this.value.value, batch, constant(w.device, 0.005), gate));
   }
 }

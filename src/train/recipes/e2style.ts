@@ -5,7 +5,7 @@ import { encodePng, type Rgb8 } from '../../io/images.ts';
 import { shippedWeights } from '../../io/weights.ts';
 import { RecognitionNetwork } from '../../models/arcface.ts';
 import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
-import { applyEffects, withoutEffects } from '../../models/effects.ts';
+import { applyEffects, type Effect, pendingEffects, withoutEffects } from '../../models/effects.ts';
 import { LpipsLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';
@@ -183,7 +183,7 @@ class E2StyleTraining implements Training {
     previous: StageOutput | undefined,
     targets: { lpips: Tensor[]; id: Tensor[]; parsing: Tensor[] },
     { stepNumber, gate }: StepContext,
-  ): { output: StageOutput; losses: Record<string, Tensor> } {
+  ): { output: StageOutput; losses: Record<string, Tensor>; effects: readonly Effect[] } {
     const seed = Number(this.options.seed);
     const output = this.forwardStage(k, images, previous, w =>
       this.networks.generator.forward(w, { noise: { fresh: { seed, stream: `stage ${k}`, step: stepNumber } } }),
@@ -201,7 +201,8 @@ class E2StyleTraining implements Training {
     checkFinite([total, ...optimizer.gradients], gate);
     const losses: Record<string, Tensor> = { [`stage${k}`]: total };
     for (const { name } of TERMS) losses[`stage${k}/${name}`] = terms[name];
-    return { output: mapOutput(output, stopGradient), losses };
+    // The running statistics move when all stages are known to be finite.
+    return { output: mapOutput(output, stopGradient), losses, effects: pendingEffects() };
   }
 
   /** w_k = w_{k-1} + E_k(x ‖ P(G(w_{k-1}))), and its image. */
