@@ -1,6 +1,6 @@
 // Builds dist/: `node scripts/build.mjs` the bundles, `node scripts/build.mjs types` the declarations beside them.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,7 @@ async function buildBundles() {
     sourcemap: 'linked',
     logLevel: 'warning',
   };
-  for (const file of ['cli.mjs', 'index.mjs', 'index.web.mjs', 'chunks']) {
+  for (const file of ['cli.mjs', 'index.mjs', 'index.web.mjs', 'chunks', 'web']) {
     rmSync(join('dist', file), { recursive: true, force: true });
   }
   // The command and the library share their code, so that a user's own recipe, which imports the library, meets the
@@ -42,8 +42,12 @@ async function buildBundles() {
     if (!text.startsWith('#!')) writeFileSync('dist/cli.mjs', `#!/usr/bin/env node\n${text}`);
     chmodSync('dist/cli.mjs', 0o755);
   }
-  const web = present({ 'index.web': 'src/index.ts' });
-  await build({ ...shared, entryPoints: web, platform: 'browser', target: 'es2022' });
+  const web = { ...shared, platform: 'browser', target: 'es2022' };
+  await build({ ...web, entryPoints: present({ 'index.web': 'src/index.ts' }) });
+  // The page of `wgrad web`: any server of static files will do, with weights/ beside it.
+  const page = ['src/web/page.ts', 'src/web/worker.ts'];
+  await build({ ...web, entryPoints: page, outdir: 'dist/web', outExtension: {}, minify: true });
+  for (const file of ['index.html', 'style.css']) cpSync(join('src/web', file), join('dist/web', file));
 }
 
 /** The entry points whose source is there. */

@@ -1,4 +1,4 @@
-import { UserError } from '../io/errors.ts';
+import { isOutOfMemory, UserError } from '../io/errors.ts';
 import { DeviceLost } from '../runtime/device.ts';
 
 /** A verb of the command: its line in the help, and what it does with the arguments behind it. Returns the exit code. */
@@ -51,8 +51,7 @@ function explain(error: unknown): string | undefined {
   if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
     return `${error.message.split('. ')[0]} (see --help)`;
   }
-  if (!(error instanceof Error)) return undefined;
-  if (/out of memory|maxBufferSize|allocation/i.test(error.message)) {
+  if (isOutOfMemory(error)) {
     return `the device is out of memory: lower --batch (${error.message.split('\n')[0]})`;
   }
   if (error instanceof DeviceLost) return `${error.message}; go on with --resume`;

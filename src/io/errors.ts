@@ -5,3 +5,8 @@
 export class UserError extends Error {
   override readonly name = 'UserError';
 }
+
+/** Whether a device or the host had no memory left, as the drivers' and browsers' wordings have it. */
+export function isOutOfMemory(error: unknown): error is Error {
+  return error instanceof Error && /out of memory|maxBufferSize|allocation/i.test(error.message);
+}

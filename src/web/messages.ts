@@ -1,0 +1,84 @@
+/** What the page, which only draws, and its Worker, which trains, say to each other. */
+import type { Rgb8 } from '../io/images.ts';
+import type { Measurements } from '../runtime/measure.ts';
+import type { LogLine } from '../train/runLog.ts';
+import type { Options } from '../train/training.ts';
+
+export type ToWorker =
+  /** Begins a run with these settings, as they were typed; it takes the place of the one in storage. */
+  | { readonly type: 'start'; readonly recipe: string; readonly settings: Readonly<Record<string, string>> }
+  /** Goes on with the run that is paused or in storage. */
+  | { readonly type: 'resume' }
+  /** Saves, and keeps all in memory. */
+  | { readonly type: 'pause' }
+  /** Saves, and gives the device back. */
+  | { readonly type: 'stop' }
+  /** Asks for the run in storage as a zip. */
+  | { readonly type: 'export' }
+  /** Puts a run in storage: one zip, or the files of a folder with their paths. */
+  | { readonly type: 'import'; readonly files: readonly { readonly path: string; readonly file: File }[] }
+  | { readonly type: 'discard' }
+  | { readonly type: 'measure' };
+
+export type FromWorker =
+  /** First of all: what can be trained. */
+  | { readonly type: 'ready'; readonly recipes: readonly RecipeChoice[]; readonly presets: readonly string[] }
+  | { readonly type: 'adapter'; readonly adapter: AdapterInfo }
+  | { readonly type: 'measured'; readonly measurements: Measurements }
+  /** There is nothing to train with; `text` says why, and what would help. */
+  | { readonly type: 'unsupported'; readonly text: string }
+  | { readonly type: 'phase'; readonly phase: Phase }
+  /** The run in storage, whenever it has changed but for its steps. */
+  | { readonly type: 'run'; readonly run: StoredRun | undefined }
+  | ({ readonly type: 'progress' } & Progress)
+  | ({ readonly type: 'samples' } & Samples)
+  | { readonly type: 'message'; readonly text: string }
+  | { readonly type: 'error'; readonly text: string }
+  | { readonly type: 'exported'; readonly name: string; readonly zip: Blob };
+
+/** What the Worker does; `idle` covers a run in storage that nobody works on. */
+export type Phase = 'idle' | 'starting' | 'training' | 'paused' | 'recovering';
+
+export interface RecipeChoice {
+  readonly name: string;
+  readonly about: string;
+  readonly defaults: Readonly<Options>;
+}
+
+export interface AdapterInfo {
+  readonly name: string;
+  readonly features: readonly string[];
+  /** In bytes. */
+  readonly maxBufferSize: number;
+  readonly maxBindingSize: number;
+  readonly workgroupMemory: number;
+}
+
+/** Log lines that are new since the last message, and how the run goes. */
+export interface Progress {
+  readonly lines: readonly LogLine[];
+  readonly steps: number;
+  /** With which the run began; 0 where there are none. */
+  readonly stages: number;
+  readonly imagesPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface Samples {
+  readonly step: number;
+  readonly grid: Rgb8;
+}
+
+export interface StoredRun {
+  readonly recipe: string;
+  readonly options: Options;
+  /** Of the newest checkpoint; 0 without one. */
+  readonly step: number;
+  readonly finished: boolean;
+  readonly lines: readonly LogLine[];
+  readonly samples: Samples | undefined;
+  /** report.html, once the run has finished and if its recipe makes one. */
+  readonly report: string | undefined;
+  /** Names of the files under weights/, once the run has finished. */
+  readonly weights: readonly string[];
+}

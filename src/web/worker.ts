@@ -1,0 +1,191 @@
+/** The page's Worker: it trains, one run at a time, and tells the page what there is to draw. */
+import { isOutOfMemory, UserError } from '../io/errors.ts';
+import { Device } from '../runtime/device.ts';
+import { measure } from '../runtime/measure.ts';
+import { presetNames } from '../train/abortionPresets.ts';
+import { assignOptions } from '../train/options.ts';
+import { recipes } from '../train/recipes/index.ts';
+import { type RunConfig, writeConfig } from '../train/runConfig.ts';
+import type { Watcher } from '../train/trainer.ts';
+import type { Options } from '../train/training.ts';
+import type { FromWorker, Phase, RecipeChoice, ToWorker } from './messages.ts';
+import { Session } from './session.ts';
+import { createRun, describeRun, discardRun, exportRun, importRun, openRun, readConfig } from './storage.ts';
+
+const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
+const post = (message: FromWorker) => scope.postMessage(message);
+
+/** A page is looked at while it trains, and may be closed at any moment: it draws and saves more often than the command. */
+const PAGE_DEFAULTS: Options = { sampleEvery: 25, saveEvery: 50 };
+/** Settings with which something is to be seen within minutes. The monitor's window is a sixtieth of the steps. */
+const SHORT_RUNS: Record<string, Options> = { e2style: { steps: 1000, batch: 8, window: 16 } };
+
+/** Opened when the page loads, to see that there is one, and left to the first run. */
+let spare: Device | undefined;
+/** The run that is being trained or paused. */
+let session: Session | undefined;
+let current: Phase = 'idle';
+/** The run was asked to end, not only to pause. */
+let ends = false;
+
+scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  handle(data).catch(fail);
+};
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case 'start':
+      return alone(() => start(message.recipe, message.settings));
+    case 'resume':
+      return alone(resume);
+    case 'pause':
+      session?.stop();
+      return;
+    case 'stop':
+      return stop();
+    case 'measure':
+      return alone(measureDevice);
+    case 'export':
+      return post({ type: 'exported', ...(await exportRun()) });
+    case 'import':
+      leave();
+      return alone(() => importRun(message.files)).finally(tellRun);
+    case 'discard':
+      leave();
+      return alone(discardRun).finally(tellRun);
+  }
+}
+
+/** One thing at a time in this tab and all others: they share the storage, and most often the device. */
+async function alone(work: () => Promise<void>): Promise<void> {
+  await navigator.locks.request('wgrad', { ifAvailable: true }, lock => {
+    if (!lock) throw new UserError('another tab with this page is at work: stop its run, or close it');
+    return work();
+  });
+}
+
+async function start(recipe: string, settings: Readonly<Record<string, string>>): Promise<void> {
+  const assignments = Object.entries(settings).map(([key, value]) => ({ key, value, where: key }));
+  const options = assignOptions(recipe, recipes[recipe].defaults, assignments);
+  await work({ recipe, options }, true);
+}
+
+async function resume(): Promise<void> {
+  const folder = await openRun();
+  if (!folder) throw new UserError('there is no run in this page’s storage');
+  await work(await readConfig(folder), false);
+}
+
+async function work(config: RunConfig, isNew: boolean): Promise<void> {
+  phase('starting');
+  if (isNew) end();
+  session ??= new Session({ config, watcher, device: spare, onLost });
+  spare = undefined;
+  ends = false;
+  try {
+    const { device } = await session.build();
+    const folder = isNew ? await createRun() : await openRun();
+    if (isNew) await writeConfig(folder!, config, device);
+    await tellRun();
+    phase('training');
+    const finished = await session.run(folder!);
+    if (finished || ends) end();
+  } catch (error) {
+    end();
+    throw error;
+  } finally {
+    await tellRun();
+    phase(session ? 'paused' : 'idle');
+  }
+}
+
+function stop(): void {
+  ends = true;
+  session?.stop();
+  if (current === 'paused') leave();
+}
+
+/** Gives the device of a paused run back; the run stays in storage. */
+function leave(): void {
+  end();
+  phase('idle');
+}
+
+function end(): void {
+  session?.close();
+  session = undefined;
+}
+
+const watcher: Watcher = {
+  progress: ({ lines, steps, stages, imagesPerSecond, secondsLeft }) => {
+    if (current === 'recovering') phase('training');
+    post({ type: 'progress', lines, steps, stages, imagesPerSecond, secondsLeft });
+  },
+  samples: (step, grid) => post({ type: 'samples', step, grid }),
+  message: text => post({ type: 'message', text }),
+};
+
+function onLost(reason: string): void {
+  phase('recovering');
+  post({ type: 'message', text: `${reason}; going on from the last checkpoint` });
+}
+
+function phase(phase: Phase): void {
+  current = phase;
+  post({ type: 'phase', phase });
+}
+
+async function tellRun(): Promise<void> {
+  post({ type: 'run', run: await describeRun() });
+}
+
+function fail(error: unknown): void {
+  const { message } = error as Error;
+  const text =
+    !(error instanceof UserError) && isOutOfMemory(error)
+      ? `the device is out of memory: lower the batch (${message.split('\n')[0]})`
+      : message;
+  if (!(error instanceof UserError)) console.warn(error);
+  post({ type: 'error', text });
+}
+
+async function measureDevice(): Promise<void> {
+  const device = await Device.open();
+  try {
+    post({ type: 'measured', measurements: await measure(device) });
+  } finally {
+    device.destroy();
+  }
+}
+
+async function open(): Promise<void> {
+  const choices: RecipeChoice[] = Object.values(recipes).map(({ name, about, defaults }) => ({
+    name,
+    about,
+    defaults: assignOptions(name, { ...defaults, ...PAGE_DEFAULTS, ...SHORT_RUNS[name] }, []),
+  }));
+  post({ type: 'ready', recipes: choices, presets: presetNames });
+  await tellRun().catch(fail);
+  try {
+    spare = await Device.open();
+  } catch (error) {
+    post({ type: 'unsupported', text: (error as Error).message });
+    return;
+  }
+  spare.gpu.lost.then(() => {
+    spare = undefined;
+  });
+  const { limits, features, adapter } = spare;
+  post({
+    type: 'adapter',
+    adapter: {
+      name: adapter.name,
+      features: [...features].sort(),
+      maxBufferSize: limits.maxBufferSize,
+      maxBindingSize: limits.maxStorageBufferBindingSize,
+      workgroupMemory: limits.maxComputeWorkgroupStorageSize,
+    },
+  });
+}
+
+open().catch(fail);
