@@ -3,9 +3,9 @@
 // The transposed convolution, which is also the gradient of conv2d to its input; g(o) is the group of output channel o.
 //
 // 0: x  [N, C, H, W]     1: w  [C, OG, KH, KW]     2: y  [N, O, OH, OW]
-// Output pixels that are congruent modulo the strides meet the same taps, so workgroup.z is one such phase. Within it a register
-// tile is 8 output channels x 4 pixels of a row, and a workgroup computes WORKGROUP of these quads for one block of 8 channels
-// (workgroup.y; blocks do not cross groups).
+// Output pixels that are congruent modulo the strides meet the same taps. Within such a phase a register tile is 8 output
+// channels x 4 pixels of a row, and a workgroup computes WORKGROUP of these quads for one block of 8 channels (workgroup.y; blocks
+// do not cross groups). workgroup.z counts the phases, and over them the rows of workgroups where one row (x) is not enough.
 
 struct Params {
   samples: u32,
@@ -40,8 +40,13 @@ fn store(at: u32, column: u32, value: vec4f) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let phase_y = workgroup.z / params.stride_x;
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let phases = params.stride_y * params.stride_x;
+  let phase_y = workgroup.z % phases / params.stride_x;
   let phase_x = workgroup.z % params.stride_x;
   if (phase_y >= params.out_height || phase_x >= params.out_width) {
     return;
@@ -49,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let rows = (params.out_height - phase_y + params.stride_y - 1) / params.stride_y;
   let quads_x = ((params.out_width - phase_x + params.stride_x - 1) / params.stride_x + 3) / 4;
   let quads = params.samples * rows * quads_x;
-  let index = workgroup.x * WORKGROUP + local;
+  let index = (workgroup.z / phases * groups.x + workgroup.x) * WORKGROUP + local;
   let quad = min(index, quads - 1);
   let column = phase_x + quad % quads_x * 4 * params.stride_x;
   let row = phase_y + quad / quads_x % rows * params.stride_y;

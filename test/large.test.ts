@@ -334,6 +334,21 @@ describe("on WebGPU's default limits", () => {
     });
   });
 
+  test('convolutions of more pixels than one row of workgroups takes', async () => {
+    const { device } = gpu;
+    await device.scope('many pixels', () => {
+      const x = full(device, [1, 1, 2050, 8200], 1);
+      const y = ops.conv2d(x, full(device, [1, 1, 1, 1], 2));
+      const z = ops.convTranspose2d(full(device, [17, 1, 1024, 1024], 1), full(device, [1, 1, 1, 1], 2));
+      return Promise.all([
+        close(pick(y, [0, y.size / 2, y.size - 1]), [2, 2, 2]),
+        close(pick(z, [0, z.size / 2, z.size - 1]), [2, 2, 2]),
+        close(ops.mean(y).read(), [2]),
+        close(ops.mean(z).read(), [2]),
+      ]);
+    });
+  });
+
   test('a dense layer with a weight of 231 MB: forward, gradients, and an optimiser step', async () => {
     const { device } = gpu;
     const [outputs, inputs] = [4608, 12544];
