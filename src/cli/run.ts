@@ -29,10 +29,10 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
     console.log(`${recipe.name} on ${device.adapter.name}`);
     // Everything that can be wrong with the input shows here, before anything is written.
-    const training = await recipe.create({ device, options });
+    const progress = new Progress(process.stdout);
+    const training = await recipe.create({ device, options, message: text => progress.message(text) });
     const folder = await openFolder(out, { create: true });
-    await writeConfig(folder, { recipe: name, options }, device);
-    const result = await withSignals(stop => trainOnTerminal({ ...run, out }, device, training, folder, stop));
+    const result = await withSignals(stop => trainOnTerminal(run, device, training, folder, progress, stop));
     if (!result.finished) {
       console.log(`stopped at step ${result.steps}; go on with: wgrad train --resume ${out}`);
       return 0;
@@ -40,6 +40,7 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     for (const file of await exportWeights(folder, training)) console.log(`weights: ${join(out, file)}`);
     const report = runReport(name, options, device, training, result);
     if (report) await folder.write('report.html', report);
+    if (training.skippedImages) console.log(`damaged images that were skipped: ${training.skippedImages}`);
     summarize(out, result, report !== undefined);
     return 0;
   } finally {
@@ -48,13 +49,13 @@ export async function runTraining(run: TrainingRun): Promise<number> {
 }
 
 async function trainOnTerminal(
-  { options }: TrainingRun,
+  { name, options }: TrainingRun,
   device: Device,
   training: Training,
   folder: Folder,
+  progress: Progress,
   stop: () => boolean,
 ): Promise<RunResult> {
-  const progress = new Progress(process.stdout);
   const began = performance.now();
   const minutes = options.minutes === null ? Number.POSITIVE_INFINITY : Number(options.minutes);
   try {
@@ -64,6 +65,7 @@ async function trainOnTerminal(
       folder,
       options,
       watcher: {
+        begins: () => writeConfig(folder, { recipe: name, options }, device),
         message: text => progress.message(text),
         shouldStop: () => stop() || performance.now() - began > minutes * 60_000,
         progress: ({ line, steps, stages, imagesPerSecond, secondsLeft }) => {

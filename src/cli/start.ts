@@ -34,10 +34,15 @@ export const verb: Verb = {
     const recipe = recipes.e2style;
     const steps = Number(values.steps ?? STEPS);
     const defaults = { ...recipe.defaults, ...preset(steps) };
-    const options = await resolveOptions(recipe.name, defaults, { flags: { ...values, out: undefined, adapter: undefined }, set: [] });
+    const options = await resolveOptions(recipe.name, defaults, {
+      flags: { ...values, out: undefined, adapter: undefined },
+      set: [],
+    });
     console.log(
       `E2Style with three stages, ${steps} steps; the abortion monitor is 'robust' with a window of ${options.window} steps.` +
-        (options.abortAt ? ` Stages are dropped at steps ${options.abortAt} by schedule, to measure what one costs.` : ''),
+        (options.abortAt
+          ? ` Stages are dropped at steps ${options.abortAt} by schedule, to measure what one costs.`
+          : ''),
     );
     return runTraining({ recipe, name: recipe.name, options, out: values.out, adapter: values.adapter });
   },

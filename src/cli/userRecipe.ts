@@ -32,9 +32,11 @@ export async function userRecipe(path: string): Promise<Recipe> {
     });
     await writeFile(bundled, outputFiles[0].text.replaceAll(/(from\s*|import\s*)(["'])wgrad\2/g, `$1$2${library}$2`));
     const { default: recipe } = (await import(pathToFileURL(bundled).href)) as { default?: Recipe };
-    if (typeof recipe?.create !== 'function' || !recipe.defaults) {
+    if (typeof recipe?.name !== 'string' || typeof recipe.create !== 'function' || !recipe.defaults) {
       throw new UserError(`${path}: its default export is not a recipe ({ name, about, defaults, create })`);
     }
+    const missing = ['steps', 'batch', 'lr'].filter(key => typeof recipe.defaults[key] !== 'number');
+    if (missing.length > 0) throw new UserError(`${path}: its defaults have no number for ${missing.join(', ')}`);
     return recipe;
   } finally {
     await rm(bundled, { force: true });

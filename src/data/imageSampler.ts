@@ -119,7 +119,7 @@ export class ImageSampler {
 }
 
 /** Bytes of interleaved RGB to planes in [-1, 1]. */
-function writePlanes(pixels: Uint8Array, planes: Float32Array): void {
+export function writePlanes(pixels: Uint8Array, planes: Float32Array): void {
   const area = pixels.length / 3;
   for (let i = 0; i < area; i++) {
     for (let channel = 0; channel < 3; channel++) planes[channel * area + i] = pixels[3 * i + channel] / 127.5 - 1;

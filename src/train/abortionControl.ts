@@ -76,7 +76,7 @@ export class AbortionControl {
       drops: this.drops,
       floorFirings: this.floorFirings,
       firstFirings: this.shadows.firstFirings(),
-      deciles: absoluteDeciles(this.losses.filter(Number.isFinite)),
+      deciles: absoluteDeciles(this.losses),
     };
   }
 

@@ -133,7 +133,9 @@ export function checkedOptions(options: AbortionOptions): AbortionOptions {
   }
   const { thresholdA } = options;
   if (options.mode === 'absolute' && thresholdA === undefined) {
-    throw new UserError('abort: the absolute method has no default threshold; give one on the scale of the loss');
+    throw new UserError(
+      'abort: the absolute method has no default threshold; give one with --threshold, on the scale of the loss',
+    );
   }
   if (thresholdA !== undefined && !Number.isFinite(thresholdA)) refuse('thresholdA', thresholdA, 'a finite number');
   return options;

@@ -68,8 +68,8 @@ export interface Checkpoint {
 
 /** The newest complete checkpoint of a run, or undefined if there is none. */
 export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint | undefined> {
-  const complete = await completeFolders(checkpoints);
-  const newest = complete[complete.length - 1];
+  const newest = (await completeFolders(checkpoints)).at(-1);
+  await refuseDamaged(checkpoints, newest);
   if (!newest) return undefined;
   const path = `${checkpoints.path}/${newest}`;
   const read = async (file: string) =>
@@ -78,10 +78,9 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
   let state: CheckpointState;
   try {
     state = JSON.parse(await checkpoints.readText(`${newest}/state.json`)) as CheckpointState;
+    if (name(state.step) !== newest) throw new Error('of another step');
   } catch {
-    throw new UserError(
-      `${path}/state.json is not readable; remove the folder ${path} to go on from an older checkpoint`,
-    );
+    throw damaged(path, 'its state.json is not readable');
   }
   const part = (tensors: typeof model, prefix: string) => {
     const entries = new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>();
@@ -95,7 +94,25 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
     for (const [key, module] of Object.entries(modules)) {
       loadStateDict(module, part(model, key), { source: `${path}/model.safetensors (${key})` });
     }
-    for (const [key, saved] of Object.entries(optimizers)) saved.load(part(optimizer, key));
+    for (const [key, saved] of Object.entries(optimizers)) {
+      saved.load(part(optimizer, key), { source: `${path}/optimizer.safetensors (${key})` });
+    }
   };
   return { path, state, restore };
+}
+
+/**
+ * Throws where a checkpoint newer than the newest complete one is damaged: killed writers leave none under its final name (or, where
+ * folders cannot be renamed, one that is marked), so someone broke a copy off, and going on from an older one would lose steps unasked.
+ */
+async function refuseDamaged(checkpoints: Folder, newest = ''): Promise<void> {
+  const names = await checkpoints.list();
+  for (const found of names) {
+    if (!found.startsWith('step-') || found <= newest || names.includes(`.tmp-${found}`)) continue;
+    throw damaged(`${checkpoints.path}/${found}`, 'a file is missing or truncated');
+  }
+}
+
+function damaged(path: string, why: string): UserError {
+  return new UserError(`${path} is damaged: ${why}; remove that folder to go on from the checkpoint before it`);
 }

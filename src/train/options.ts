@@ -43,8 +43,9 @@ export function assignOptions(
 }
 
 function convert(key: string, value: unknown, fallback: OptionValue, where: string): OptionValue {
-  if (value === null || value === 'null') return null;
-  if (typeof fallback === 'number' || key === 'minutes' || key === 'threshold') {
+  // A setting that may be left open is a number where it is not.
+  if (fallback === null && (value === null || value === 'null')) return null;
+  if (fallback === null || typeof fallback === 'number') {
     const number = typeof value === 'number' ? value : Number(String(value).trim() || Number.NaN);
     if (!Number.isFinite(number)) throw new UserError(`${where}: '${value}' is not a number`);
     const least = atLeast[key];

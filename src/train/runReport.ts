@@ -35,6 +35,10 @@ export function runReport(
     })),
     abortion,
     reconstructions: { step: lines[lines.length - 1]?.step ?? 0, rows: evaluation.reconstructions },
-    metrics: { description: evaluation.description, resultStage: stages.initial - abortion.drops.filter(({ kind }) => kind === 'obeyed').length, rows: evaluation.metrics },
+    metrics: {
+      description: evaluation.description,
+      resultStage: stages.initial - abortion.drops.filter(({ kind }) => kind === 'obeyed').length,
+      rows: evaluation.metrics,
+    },
   });
 }

@@ -15,6 +15,8 @@ const MAX_BROKEN_STEPS = 16;
 
 /** What the trainer tells whoever watches: the terminal or the page. */
 export interface Watcher {
+  /** Once, before the first step: the checkpoint, if there is one, fits, and from here on the run's folder is written. */
+  begins?(): Promise<void>;
   /** After each ring of steps. */
   progress?(status: RunStatus): void;
   message?(text: string): void;
@@ -73,8 +75,13 @@ export async function train(run: RunOptions): Promise<RunResult> {
   const checkpoints = await folder.folder('checkpoints');
   const found = await latestCheckpoint(checkpoints);
   const state = found?.state as RunState | undefined;
+  // A checkpoint that does not fit shows here, before anything is written.
+  if (found && state) restoreTraining(training, found, state);
+  const control = training.stages && new AbortionControl(training.stages, state?.control);
+  await run.watcher?.begins?.();
   const log = await RunLog.open(folder, state?.logged ?? 0);
-  const loop = new Loop(run, checkpoints, log, found, state);
+  if (found) run.watcher?.message?.(`resumed from ${found.path}`);
+  const loop = new Loop(run, checkpoints, log, control, state);
   const began = performance.now() - (state?.wallSeconds ?? 0) * 1000;
   const wallSeconds = () => (performance.now() - began) / 1000;
 
@@ -93,13 +100,16 @@ export async function train(run: RunOptions): Promise<RunResult> {
       }
     }
     const finished = step >= steps;
-    if (finished) await loop.drain(step, wallSeconds());
+    // Saved with its last ring unseen, as at any other step: a finished run can go on with more steps.
     await loop.save(step, wallSeconds());
-    if (finished) await loop.sample(step);
+    if (finished) {
+      await loop.drain(step, wallSeconds());
+      await loop.sample(step);
+    }
     const evaluation = finished ? await training.evaluate?.() : undefined;
     await device.finish();
     await log.flush();
-    return { steps: step, finished, wallSeconds: wallSeconds(), lines: log.lines, control: loop.control, evaluation };
+    return { steps: step, finished, wallSeconds: wallSeconds(), lines: log.lines, control, evaluation };
   } finally {
     discardEffects();
     await log.flush();
@@ -122,8 +132,14 @@ interface RunState {
 /** StepLosses with texts for what JSON cannot say. */
 type SavedLosses = Omit<StepLosses, 'losses'> & { losses: Record<string, number | string> };
 
+function restoreTraining(training: Training, checkpoint: Checkpoint, state: RunState): void {
+  const { stages } = training;
+  while (stages && stages.active > (state.activeStages ?? 1)) stages.dropLast();
+  checkpoint.restore(training);
+  training.restore?.(state.training);
+}
+
 class Loop {
-  readonly control: AbortionControl | undefined;
   private readonly ring: LossRing;
   private readonly words: StepWords;
   private active: number[] = [];
@@ -136,21 +152,13 @@ class Loop {
     private readonly run: RunOptions,
     private readonly checkpoints: Folder,
     private readonly log: RunLog,
-    found: Checkpoint | undefined,
+    private readonly control: AbortionControl | undefined,
     state: RunState | undefined,
   ) {
     const { device, training } = run;
     this.ring = new LossRing(device, training.lossNames);
     this.words = new StepWords(device);
-    const { stages } = training;
-    if (found && state) {
-      for (let active = stages?.active ?? 0; active > (state.activeStages ?? active); active--) stages!.dropLast();
-      found.restore(training);
-      training.restore?.(state.training);
-      if (state.pending) this.pending = restorePending(state.pending);
-      run.watcher?.message?.(`resumed from ${found.path}`);
-    }
-    this.control = stages ? new AbortionControl(stages, state?.control) : undefined;
+    this.pending = state?.pending && restorePending(state.pending);
     this.images = log.lines[log.lines.length - 1]?.images ?? 0;
   }
 
@@ -198,7 +206,7 @@ class Loop {
     for (const [i, entry] of (await losses).entries()) {
       this.images += training.imagesPerStep;
       const common = { ...entry, active: active[i], msPerStep: round(msPerStep), images: this.images };
-      this.countBroken(entry);
+      this.broken = entry.finite ? 0 : this.broken + 1;
       const observation = this.observe(entry, active[i]);
       lines.push(observation ? { ...common, monitor: brief(observation) } : common);
       if (observation?.event?.kind === 'ABORT' && nextStep !== Number.POSITIVE_INFINITY) {
@@ -206,6 +214,7 @@ class Loop {
       }
     }
     this.log.add(lines);
+    if (this.broken >= MAX_BROKEN_STEPS) this.giveUp(lines);
     return lines;
   }
 
@@ -223,9 +232,8 @@ class Loop {
     this.run.watcher?.message?.(`stage ${drop.from} dropped from step ${effectiveStep} on: ${why}`);
   }
 
-  private countBroken({ finite, step }: StepLosses): void {
-    this.broken = finite ? 0 : this.broken + 1;
-    if (this.broken < MAX_BROKEN_STEPS) return;
+  private giveUp(lines: readonly LogLine[]): never {
+    const { step } = lines[lines.length - 1];
     throw new UserError(
       `the losses were not finite for ${this.broken} steps, up to step ${step}; nothing was updated in them. ` +
         'Lower --lr, or go on from an earlier checkpoint',

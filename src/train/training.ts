@@ -24,12 +24,18 @@ export interface Recipe {
 export interface RecipeContext {
   readonly device: Device;
   readonly options: Readonly<Options>;
+  /** Tells the user something in one line, as that an image is damaged. */
+  readonly message?: (text: string) => void;
 }
 
 /** What saves an optimiser and brings it back, bit by bit. */
 export interface Saved {
   state(): Promise<Map<string, { shape: readonly number[]; data: Float32Array | Uint32Array }>>;
-  load(entries: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number> }>): void;
+  /** @throws UserError where an entry is missing or of another shape, with `source` as the place */
+  load(
+    entries: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number> }>,
+    options: { source: string },
+  ): void;
 }
 
 /** What a training step is given. */
@@ -58,6 +64,8 @@ export interface Training {
   step(context: StepContext): Record<string, Tensor>;
   /** What a step waited for data so far, in milliseconds. */
   readonly waitedMs?: number;
+  /** Damaged images that were passed over so far. */
+  readonly skippedImages?: number;
   /** Stages that can be dropped; absent where there are none. */
   readonly stages?: Stages;
   /** A grid of samples, in evaluation mode. */

@@ -1,6 +1,6 @@
 import { HELD_OUT_IDENTITIES, renderFaces, sampleFaces } from '../../data/faces.ts';
 import { loadImages } from '../../data/imageFolder.ts';
-import type { ImageSampler } from '../../data/imageSampler.ts';
+import { type ImageSampler, writePlanes } from '../../data/imageSampler.ts';
 import { UserError } from '../../io/errors.ts';
 import { shippedWeights } from '../../io/weights.ts';
 import { initialize, loadStateDict, type Module } from '../../models/module.ts';
@@ -18,6 +18,8 @@ export interface ImageSource {
   /** `count` held-out images from the `first` on, the same for every call. */
   heldOut(first: number, count: number): Promise<Tensor>;
   readonly waitedMs: number;
+  /** Damaged images that were passed over so far. */
+  readonly skipped: number;
   state(): unknown;
   restore(state: unknown): void;
 }
@@ -29,6 +31,8 @@ export interface SourceOptions {
   readonly size: number;
   readonly batch: number;
   readonly seed: number;
+  /** Told of each damaged image. */
+  readonly message?: (text: string) => void;
 }
 
 export async function openSource(options: SourceOptions): Promise<ImageSource> {
@@ -39,6 +43,7 @@ export async function openSource(options: SourceOptions): Promise<ImageSource> {
 class FacesSource implements ImageSource {
   readonly about = 'procedural faces';
   readonly waitedMs = 0;
+  readonly skipped = 0;
   private step = 0;
 
   constructor(private readonly options: SourceOptions) {}
@@ -75,8 +80,8 @@ export function heldOutFaces(first: number, count: number) {
 /** Every twentieth image of a folder is held out. */
 const HELD_OUT_EVERY = 20;
 
-async function openFolderSource({ device, data, size, batch, seed }: SourceOptions): Promise<ImageSource> {
-  const folder = await loadImages({ source: data, size });
+async function openFolderSource({ device, data, size, batch, seed, message }: SourceOptions): Promise<ImageSource> {
+  const folder = await loadImages({ source: data, size, onSkip: text => message?.(`image skipped: ${text}`) });
   const all = folder.entries.map((_, i) => i);
   const heldOut = all.filter(i => i % HELD_OUT_EVERY === 0);
   const indices = all.filter(i => i % HELD_OUT_EVERY !== 0);
@@ -97,12 +102,18 @@ async function openFolderSource({ device, data, size, batch, seed }: SourceOptio
       const values = new Float32Array(count * 3 * size * size);
       for (let filled = 0, i = first; filled < count; i++) {
         const one = await folder.pixels(heldOut[i % heldOut.length]);
-        if (one) values.set(one, filled++ * 3 * size * size);
+        if (one) writePlanes(one, values.subarray(filled++ * one.length));
+        else if (filled === 0 && i - first >= heldOut.length) {
+          throw new UserError(`${data}: none of the ${heldOut.length} held-out images can be decoded; replace some`);
+        }
       }
       return device.tensor(values, [count, 3, size, size]);
     },
     get waitedMs() {
       return sampler.waitedMs;
+    },
+    get skipped() {
+      return folder.skipped;
     },
     state: () => sampler.state,
     restore(state) {

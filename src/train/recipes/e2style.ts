@@ -18,7 +18,7 @@ import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
 import { imageMetrics, meanAndDeviation } from '../metrics.ts';
 import { checkFinite, Ranger } from '../optimizers.ts';
 import type { MetricRow, ReconstructionRow } from '../report.ts';
-import type { Evaluation, Options, Recipe, Stages, StepContext, Training } from '../training.ts';
+import type { Evaluation, Options, Recipe, RecipeContext, Stages, StepContext, Training } from '../training.ts';
 import { type ImageSource, LearningRate, openSource, shippedNetwork } from './common.ts';
 import { recognition24 } from './recognition.ts';
 
@@ -58,7 +58,7 @@ export const e2style: Recipe = {
     id: 0.5,
     parsing: 1,
   },
-  create: ({ device, options }) => E2StyleTraining.create(device, options),
+  create: context => E2StyleTraining.create(context),
 };
 
 interface Networks {
@@ -98,13 +98,13 @@ class E2StyleTraining implements Training {
   private readonly rate: LearningRate;
   private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
 
-  static async create(device: Device, options: Readonly<Options>): Promise<E2StyleTraining> {
+  static async create({ device, options, message }: RecipeContext): Promise<E2StyleTraining> {
     const { size, batch, seed } = options as Record<string, number>;
     const stages = stagesOf(options);
     if (!SIZES.includes(size)) {
       throw new UserError(`--size ${size}: the package has a generator for ${SIZES.join(' and ')} pixels only`);
     }
-    const source = await openSource({ device, data: String(options.data), size, batch, seed });
+    const source = await openSource({ device, data: String(options.data), size, batch, seed, message });
     return new E2StyleTraining(device, options, stages, source, await loadNetworks(device));
   }
 
@@ -149,6 +149,10 @@ class E2StyleTraining implements Training {
 
   get waitedMs(): number {
     return this.source.waitedMs;
+  }
+
+  get skippedImages(): number {
+    return this.source.skipped;
   }
 
   async prepare(step: number): Promise<void> {
@@ -284,7 +288,7 @@ class E2StyleTraining implements Training {
         );
       });
       for (const [row, metrics] of (await Promise.all(rows)).entries()) {
-        for (const { key } of METRICS) (values[key][row] ??= []).push(...metrics[key]);
+        for (const { key } of METRICS) values[key][row] = [...(values[key][row] ?? []), ...metrics[key]];
       }
       device.discard(images);
     }

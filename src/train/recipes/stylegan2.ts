@@ -53,7 +53,7 @@ export const stylegan2: Recipe = {
     sampleEvery: 500,
     saveEvery: 500,
   },
-  async create({ device, options }) {
+  async create({ device, options, message }) {
     const { seed, batch, lr, gamma, r1Every, pathLengthWeight, pathLengthEvery, mixing } = options as Record<
       string,
       number
@@ -63,7 +63,7 @@ export const stylegan2: Recipe = {
       throw new UserError(`model: there is no '${options.model}'; there are ${Object.keys(presets).join(', ')}`);
     if (batch % 4 !== 0)
       throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
-    const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed });
+    const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed, message });
     const [generator, average] = [new Generator(config), new Generator(config)];
     const discriminator = new Discriminator(config);
     const latentAverage = new LatentAverage(config.wDim);
@@ -83,7 +83,7 @@ export const stylegan2: Recipe = {
       emaRate((step - 1) * batch, {
         batch,
         halfLife: options.emaKimg as number,
-        rampUp: (options.emaRamp as number | null) ?? undefined,
+        rampUp: options.emaRamp as number,
       }),
     );
     const mask = device.keep(device.empty([generator.latents, 1], 'f32', 'crossover'));
@@ -156,6 +156,9 @@ export const stylegan2: Recipe = {
       imagesPerStep: batch,
       get waitedMs() {
         return source.waitedMs;
+      },
+      get skippedImages() {
+        return source.skipped;
       },
       async prepare(step) {
         await source.prepare(step);
