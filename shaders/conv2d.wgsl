@@ -2,12 +2,13 @@
 // Cross-correlation with zero padding; g(o) is the group of output channel o, CG the channels of a group.
 //
 // 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [N, O, OH, OW]
-// A register tile is 8 output channels x 4 neighbouring pixels of a row. A workgroup computes WORKGROUP such pixel quads (counted
-// through all rows and samples) of one block of 8 channels (workgroup.y, blocks do not cross groups): the weights are then the same
-// for the whole workgroup, and only the pixels differ from lane to lane. Width 3 at stride 1 loads 6 pixels for 3 taps.
+// A register tile is 4 output channels x 2 rows x 4 columns of pixels (y0..y3 the upper row, z0..z3 the lower one). A workgroup computes
+// WORKGROUP such patches (counted through all samples, along workgroup.x and z) of one block of 4 channels (workgroup.y, blocks do not cross groups): the
+// weights are then the same for the whole workgroup, and only the pixels differ from lane to lane. Width 3 at stride 1 loads 6
+// pixels for 3 taps. Products are added up by blocks of channels, so that the rounding errors of long sums stay small.
 
 struct Params {
-  quads: u32,
+  patches: u32,
   channels: u32,
   height: i32,
   width: i32,
@@ -32,7 +33,13 @@ override WORKGROUP: u32 = 64;
 /// 1 where the kernel is 3 wide and the horizontal stride 1.
 override WIDTH3: u32 = 0;
 
-fn store(at: u32, column: u32, value: vec4f) {
+const BLOCK = 16u;
+
+fn store(row: u32, column: u32, plane: u32, value: vec4f) {
+  if (row >= params.out_height) {
+    return;
+  }
+  let at = (plane * params.out_height + row) * params.out_width + column;
   output[at] = value.x;
   if (column + 1 < params.out_width) { output[at + 1] = value.y; }
   if (column + 2 < params.out_width) { output[at + 2] = value.z; }
@@ -44,19 +51,29 @@ fn inside(columns: vec4i) -> vec4f {
   return select(vec4f(0), vec4f(1), (columns >= vec4i(0)) & (columns < vec4i(params.width)));
 }
 
+fn gather(line: i32, columns: vec4i) -> vec4f {
+  return vec4f(input[line + columns.x], input[line + columns.y], input[line + columns.z], input[line + columns.w]);
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let quads_x = (params.out_width + 3) / 4;
-  let quad = min(workgroup.x * WORKGROUP + local, params.quads - 1);
-  let column = quad % quads_x * 4;
-  let row = quad / quads_x % params.out_height;
-  let sample = quad / (quads_x * params.out_height);
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let index = (workgroup.z * grid.x + workgroup.x) * WORKGROUP + local;
+  let across = (params.out_width + 3) / 4;
+  let down = (params.out_height + 1) / 2;
+  let patch_index = min(index, params.patches - 1);
+  let column = patch_index % across * 4;
+  let row = patch_index / across % down * 2;
+  let sample = patch_index / (across * down);
 
   let group_outputs = params.out_channels / params.groups;
   let group_channels = params.channels / params.groups;
-  let blocks = (group_outputs + 7) / 8;
+  let blocks = (group_outputs + 3) / 4;
   let group = workgroup.y / blocks;
-  let first = group * group_outputs + workgroup.y % blocks * 8;
+  let first = group * group_outputs + workgroup.y % blocks * 4;
   let last = (group + 1) * group_outputs - 1;
   let taps = params.kernel_height * params.kernel_width;
   let filter_size = group_channels * taps;
@@ -64,10 +81,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let w1 = min(first + 1, last) * filter_size;
   let w2 = min(first + 2, last) * filter_size;
   let w3 = min(first + 3, last) * filter_size;
-  let w4 = min(first + 4, last) * filter_size;
-  let w5 = min(first + 5, last) * filter_size;
-  let w6 = min(first + 6, last) * filter_size;
-  let w7 = min(first + 7, last) * filter_size;
 
   let plane = params.height * params.width;
   let image = i32(sample * params.channels + group * group_channels) * plane;
@@ -77,72 +90,134 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let edge = vec4i(params.width - 1);
 
   var y0 = vec4f(0);
+  var z0 = vec4f(0);
   var y1 = vec4f(0);
+  var z1 = vec4f(0);
   var y2 = vec4f(0);
+  var z2 = vec4f(0);
   var y3 = vec4f(0);
-  var y4 = vec4f(0);
-  var y5 = vec4f(0);
-  var y6 = vec4f(0);
-  var y7 = vec4f(0);
+  var z3 = vec4f(0);
 
   for (var a = 0u; a < params.kernel_height; a++) {
-    let y = top + i32(a);
-    let valid = select(0.0, 1.0, y >= 0 && y < params.height);
-    let line = image + clamp(y, 0, params.height - 1) * params.width;
+    let rows = top + i32(a) + vec2i(0, params.stride_y);
+    let valid = select(vec2f(0), vec2f(1), (rows >= vec2i(0)) & (rows < vec2i(params.height)));
+    let lines = image + clamp(rows, vec2i(0), vec2i(params.height - 1)) * params.width;
     if (WIDTH3 == 1) {
       let c0 = clamp(columns, vec4i(0), edge);
       let c1 = clamp(columns + 4, vec4i(0), edge);
-      let mask0 = inside(columns) * valid;
-      let mask1 = inside(columns + 4) * valid;
-      for (var c = 0u; c < group_channels; c++) {
-        let origin = line + i32(c) * plane;
-        let p = vec4f(input[origin + c0.x], input[origin + c0.y], input[origin + c0.z], input[origin + c0.w]) * mask0;
-        let q = vec2f(input[origin + c1.x], input[origin + c1.y]) * mask1.xy;
-        let p1 = vec4f(p.yzw, q.x);
-        let p2 = vec4f(p.zw, q);
-        let k = c * taps + a * 3;
-        y0 += p * weight[w0 + k] + p1 * weight[w0 + k + 1] + p2 * weight[w0 + k + 2];
-        y1 += p * weight[w1 + k] + p1 * weight[w1 + k + 1] + p2 * weight[w1 + k + 2];
-        y2 += p * weight[w2 + k] + p1 * weight[w2 + k + 1] + p2 * weight[w2 + k + 2];
-        y3 += p * weight[w3 + k] + p1 * weight[w3 + k + 1] + p2 * weight[w3 + k + 2];
-        y4 += p * weight[w4 + k] + p1 * weight[w4 + k + 1] + p2 * weight[w4 + k + 2];
-        y5 += p * weight[w5 + k] + p1 * weight[w5 + k + 1] + p2 * weight[w5 + k + 2];
-        y6 += p * weight[w6 + k] + p1 * weight[w6 + k + 1] + p2 * weight[w6 + k + 2];
-        y7 += p * weight[w7 + k] + p1 * weight[w7 + k + 1] + p2 * weight[w7 + k + 2];
+      let mask0 = inside(columns);
+      let mask1 = inside(columns + 4).xy;
+      for (var start = 0u; start < group_channels; start += BLOCK) {
+        var s0 = vec4f(0);
+        var t0 = vec4f(0);
+        var s1 = vec4f(0);
+        var t1 = vec4f(0);
+        var s2 = vec4f(0);
+        var t2 = vec4f(0);
+        var s3 = vec4f(0);
+        var t3 = vec4f(0);
+        for (var c = start; c < min(start + BLOCK, group_channels); c++) {
+          let upper = lines.x + i32(c) * plane;
+          let lower = lines.y + i32(c) * plane;
+          let p = gather(upper, c0) * (mask0 * valid.x);
+          let q = gather(lower, c0) * (mask0 * valid.y);
+          let p_right = vec2f(input[upper + c1.x], input[upper + c1.y]) * (mask1 * valid.x);
+          let q_right = vec2f(input[lower + c1.x], input[lower + c1.y]) * (mask1 * valid.y);
+          let p1 = vec4f(p.yzw, p_right.x);
+          let p2 = vec4f(p.zw, p_right);
+          let q1 = vec4f(q.yzw, q_right.x);
+          let q2 = vec4f(q.zw, q_right);
+          let k = c * taps + a * 3;
+          let u0 = weight[w0 + k];
+          let v0 = weight[w0 + k + 1];
+          let r0 = weight[w0 + k + 2];
+          s0 = fma(p2, vec4f(r0), fma(p1, vec4f(v0), fma(p, vec4f(u0), s0)));
+          t0 = fma(q2, vec4f(r0), fma(q1, vec4f(v0), fma(q, vec4f(u0), t0)));
+          let u1 = weight[w1 + k];
+          let v1 = weight[w1 + k + 1];
+          let r1 = weight[w1 + k + 2];
+          s1 = fma(p2, vec4f(r1), fma(p1, vec4f(v1), fma(p, vec4f(u1), s1)));
+          t1 = fma(q2, vec4f(r1), fma(q1, vec4f(v1), fma(q, vec4f(u1), t1)));
+          let u2 = weight[w2 + k];
+          let v2 = weight[w2 + k + 1];
+          let r2 = weight[w2 + k + 2];
+          s2 = fma(p2, vec4f(r2), fma(p1, vec4f(v2), fma(p, vec4f(u2), s2)));
+          t2 = fma(q2, vec4f(r2), fma(q1, vec4f(v2), fma(q, vec4f(u2), t2)));
+          let u3 = weight[w3 + k];
+          let v3 = weight[w3 + k + 1];
+          let r3 = weight[w3 + k + 2];
+          s3 = fma(p2, vec4f(r3), fma(p1, vec4f(v3), fma(p, vec4f(u3), s3)));
+          t3 = fma(q2, vec4f(r3), fma(q1, vec4f(v3), fma(q, vec4f(u3), t3)));
+        }
+        y0 += s0;
+        z0 += t0;
+        y1 += s1;
+        z1 += t1;
+        y2 += s2;
+        z2 += t2;
+        y3 += s3;
+        z3 += t3;
       }
     } else {
       for (var b = 0u; b < params.kernel_width; b++) {
         let x = columns + i32(b);
         let c0 = clamp(x, vec4i(0), edge);
-        let mask = inside(x) * valid;
-        for (var c = 0u; c < group_channels; c++) {
-          let origin = line + i32(c) * plane;
-          let p = vec4f(input[origin + c0.x], input[origin + c0.y], input[origin + c0.z], input[origin + c0.w]) * mask;
-          let k = c * taps + a * params.kernel_width + b;
-          y0 += p * weight[w0 + k];
-          y1 += p * weight[w1 + k];
-          y2 += p * weight[w2 + k];
-          y3 += p * weight[w3 + k];
-          y4 += p * weight[w4 + k];
-          y5 += p * weight[w5 + k];
-          y6 += p * weight[w6 + k];
-          y7 += p * weight[w7 + k];
+        let mask = inside(x);
+        for (var start = 0u; start < group_channels; start += BLOCK) {
+          var s0 = vec4f(0);
+          var t0 = vec4f(0);
+          var s1 = vec4f(0);
+          var t1 = vec4f(0);
+          var s2 = vec4f(0);
+          var t2 = vec4f(0);
+          var s3 = vec4f(0);
+          var t3 = vec4f(0);
+          for (var c = start; c < min(start + BLOCK, group_channels); c++) {
+            let p = gather(lines.x + i32(c) * plane, c0) * (mask * valid.x);
+            let q = gather(lines.y + i32(c) * plane, c0) * (mask * valid.y);
+            let k = c * taps + a * params.kernel_width + b;
+            let u0 = weight[w0 + k];
+            s0 = fma(p, vec4f(u0), s0);
+            t0 = fma(q, vec4f(u0), t0);
+            let u1 = weight[w1 + k];
+            s1 = fma(p, vec4f(u1), s1);
+            t1 = fma(q, vec4f(u1), t1);
+            let u2 = weight[w2 + k];
+            s2 = fma(p, vec4f(u2), s2);
+            t2 = fma(q, vec4f(u2), t2);
+            let u3 = weight[w3 + k];
+            s3 = fma(p, vec4f(u3), s3);
+            t3 = fma(q, vec4f(u3), t3);
+          }
+          y0 += s0;
+          z0 += t0;
+          y1 += s1;
+          z1 += t1;
+          y2 += s2;
+          z2 += t2;
+          y3 += s3;
+          z3 += t3;
         }
       }
     }
   }
 
-  if (workgroup.x * WORKGROUP + local >= params.quads) {
+  if (index >= params.patches) {
     return;
   }
-  let out_plane = params.out_height * params.out_width;
-  let at = ((sample * params.out_channels + first) * params.out_height + row) * params.out_width + column;
-  store(at, column, y0);
-  if (first + 1 <= last) { store(at + 1 * out_plane, column, y1); }
-  if (first + 2 <= last) { store(at + 2 * out_plane, column, y2); }
-  if (first + 3 <= last) { store(at + 3 * out_plane, column, y3); }
-  if (first + 4 <= last) { store(at + 4 * out_plane, column, y4); }
-  if (first + 5 <= last) { store(at + 5 * out_plane, column, y5); }
-  if (first + 6 <= last) { store(at + 6 * out_plane, column, y6); }
-  if (first + 7 <= last) { store(at + 7 * out_plane, column, y7); }
+  let out_plane = sample * params.out_channels + first;
+  store(row, column, out_plane, y0);
+  store(row + 1, column, out_plane, z0);
+  if (first + 1 <= last) {
+    store(row, column, out_plane + 1, y1);
+    store(row + 1, column, out_plane + 1, z1);
+  }
+  if (first + 2 <= last) {
+    store(row, column, out_plane + 2, y2);
+    store(row + 1, column, out_plane + 2, z2);
+  }
+  if (first + 3 <= last) {
+    store(row, column, out_plane + 3, y3);
+    store(row + 1, column, out_plane + 3, z3);
+  }
 }

@@ -245,6 +245,8 @@ function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Omit
   for (const [key, parameter] of parameters) {
     const row = parameter.size / Math.max(1, parameter.shape[0] ?? 1);
     const rows = Math.floor(limit / row);
+    if (rows === 0)
+      throw new Error(`${key}: one row of ${shapeText(parameter.shape)} is over the device's binding limit`);
     for (let at = 0; at < parameter.size; at += rows * row) {
       reserve(key, parameter, Math.min(rows * row, parameter.size - at));
     }

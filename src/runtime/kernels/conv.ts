@@ -1,6 +1,7 @@
 import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
+import { grid } from '../device.ts';
 import { isOversized } from '../parts.ts';
 import { type Shape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
@@ -40,12 +41,14 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
     return convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
   }
   const y = device.empty(shape);
-  const quads = n * outHeight * Math.ceil(outWidth / PIXELS);
-  const workgroup = quads > 256 ? 64 : 32;
+  const patches = n * Math.ceil(outHeight / 2) * Math.ceil(outWidth / PIXELS);
+  // Small maps have few patches: a workgroup of the next power of two leaves few lanes idle.
+  const workgroup = Math.min(64, Math.max(8, 2 ** Math.ceil(Math.log2(patches))));
   const width3 = kw === 3 && stride[1] === 1 ? 1 : 0;
   const kernel = device.kernel(CONV, { constants: { WORKGROUP: workgroup, WIDTH3: width3 } });
-  const words = [quads, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
-  device.dispatch(kernel, [x, w, y], words, [Math.ceil(quads / workgroup), channelBlocks(o, groups)]);
+  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
+  const [gridX, gridY] = grid(patches, workgroup);
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, 4), gridY]);
   return y;
 }
 
@@ -80,8 +83,9 @@ export function convTranspose2d(
   const workgroup = quads > 256 ? 64 : 32;
   const kernel = device.kernel(TRANSPOSE, { constants: { WORKGROUP: workgroup } });
   const words = [n, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
+  const [gridX, gridY] = grid(quads, workgroup);
   const phases = stride[0] * stride[1];
-  device.dispatch(kernel, [x, w, y], words, [Math.ceil(quads / workgroup), channelBlocks(o, groups), phases]);
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups), phases * gridY]);
   return y;
 }
 
@@ -137,7 +141,7 @@ export function conv2dWeightGradient(
   return splits > 1 ? reduce(output, [0]).view(shape) : output;
 }
 
-/** Blocks of 8 output channels, which do not cross groups. */
-function channelBlocks(channels: number, groups: number): number {
-  return groups * Math.ceil(channels / groups / CHANNELS);
+/** Blocks of output channels, which do not cross groups. */
+function channelBlocks(channels: number, groups: number, block = CHANNELS): number {
+  return groups * Math.ceil(channels / groups / block);
 }
