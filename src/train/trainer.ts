@@ -93,10 +93,10 @@ export async function train(run: RunOptions): Promise<RunResult> {
       await loop.turn(step, wallSeconds());
       const every = Number(options.saveEvery);
       if (every > 0 && Math.floor(step / every) > Math.floor((step - RING) / every))
-        await loop.save(step, wallSeconds());
+        await loop.aside(() => loop.save(step, wallSeconds()));
       const sampleEvery = Number(options.sampleEvery);
       if (sampleEvery > 0 && step < steps && Math.floor(step / sampleEvery) > Math.floor((step - RING) / sampleEvery)) {
-        await loop.sample(step);
+        await loop.aside(() => loop.sample(step));
       }
     }
     const finished = step >= steps;
@@ -255,6 +255,14 @@ class Loop {
     });
   }
 
+  /** Does what is no step: its time is not the steps'. */
+  async aside(work: () => Promise<void>): Promise<void> {
+    await this.run.device.finish();
+    const began = performance.now();
+    await work();
+    this.ringStarted += performance.now() - began;
+  }
+
   /** Writes a checkpoint. */
   async save(step: number, wallSeconds: number): Promise<void> {
     const { training, options } = this.run;
@@ -278,7 +286,6 @@ class Loop {
       await this.log.addSamples(step, grid);
       this.run.watcher?.samples?.(step, grid);
     }
-    this.ringStarted = performance.now();
   }
 }
 
