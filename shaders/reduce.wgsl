@@ -1,4 +1,4 @@
-// y[k, s] = sum (or max) over r in split s of x[kept(k) + reduced(r)]
+// y[k, s] = scale * sum (or max) over r in split s of x[kept(k) + reduced(r)]
 //
 // 0: x          1: y  [kept, splits]
 // The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES invocations along
@@ -10,6 +10,7 @@ struct Params {
   reduced: u32,
   splits: u32,
   split_length: u32,
+  scale: f32,
   kept_shape: vec4u,
   kept_stride: vec4u,
   reduced_shape: vec4u,
@@ -68,6 +69,6 @@ fn main(
     total = partial[local];
   }
   if (lane == 0 && k < params.kept) {
-    output[k * params.splits + workgroup.z] = total;
+    output[k * params.splits + workgroup.z] = params.scale * total;
   }
 }

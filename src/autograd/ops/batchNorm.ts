@@ -21,10 +21,8 @@ const batchNormOp: Op<Normalization> = {
     // Second derivatives go through the formula in primitive ops; the fused kernels serve the first.
     if (isRecording()) return composedVjp(g, x, weight, mean, variance, attributes);
     const sums = needs[1] || needs[2] || ofBatch ? kernels.normSums(g, x, { mean, variance, epsilon }) : undefined;
-    const input = () =>
-      ofBatch
-        ? kernels.normInputGradient(g, x, { mean, variance, weight, epsilon }, sums!)
-        : mul(g, perChannel(mul(weight, rsqrt(affine(variance, 1, epsilon))), x));
+    const statistics = { mean, variance, weight, epsilon };
+    const input = () => kernels.normInputGradient(g, x, statistics, ofBatch ? sums : undefined);
     return [needs[0] ? input() : undefined, sums?.weight, sums?.bias, undefined, undefined];
   },
 };

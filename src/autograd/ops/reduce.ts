@@ -12,16 +12,22 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-const sumOp: Op<{ axes: readonly number[] }> = {
+const sumOp: Op<{ axes: readonly number[]; scale: number }> = {
   name: 'sum',
-  forward: ([x], { axes }) => reduce(x, axes),
-  vjp: (g, { inputs: [x] }) => [expand(g, x.shape)],
+  forward: ([x], { axes, scale }) => reduce(x, axes, 'sum', scale),
+  vjp: (g, { inputs: [x], attributes: { scale } }) => [expand(scale === 1 ? g : affine(g, scale, 0), x.shape)],
 };
 
 /** The sum over axes. */
-export function sum(x: Tensor, { axes, keepDims = false }: ReduceOptions = {}): Tensor {
+export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return scaledSum(x, options, () => 1);
+}
+
+/** The sum over axes times a number that depends on how many entries are added. */
+function scaledSum(x: Tensor, { axes, keepDims = false }: ReduceOptions, scaleOf: (count: number) => number): Tensor {
   const over = (axes ?? x.shape.map((_, axis) => axis)).map(axis => normalizeAxis(axis, x.rank));
-  const kept = over.every(axis => x.shape[axis] === 1) ? x : apply(sumOp, [x], { axes: over });
+  const count = over.reduce((n, axis) => n * x.shape[axis], 1);
+  const kept = count === 1 ? x : apply(sumOp, [x], { axes: over, scale: scaleOf(count) });
   const shape = keepDims
     ? x.shape.map((n, axis) => (over.includes(axis) ? 1 : n))
     : x.shape.filter((_, axis) => !over.includes(axis));
@@ -30,8 +36,7 @@ export function sum(x: Tensor, { axes, keepDims = false }: ReduceOptions = {}): 
 
 /** The mean over axes. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const total = sum(x, options);
-  return affine(total, total.size / x.size, 0);
+  return scaledSum(x, options, count => 1 / count);
 }
 
 /** The maximum over axes, as a constant: no gradient flows through it. For the shift of a softmax. */

@@ -59,18 +59,19 @@ export function normSums(
   return { bias, weight };
 }
 
-/** The gradient in the input when mean and variance are those of the batch itself. */
+/** The gradient in the input: through mean and variance too, given the sums, when they are those of the batch itself. */
 export function normInputGradient(
   g: Tensor,
   x: Tensor,
   { mean, variance, weight, epsilon }: Omit<NormParameters, 'bias'>,
-  sums: { bias: Tensor; weight: Tensor },
+  sums?: { bias: Tensor; weight: Tensor },
 ): Tensor {
   const { device } = x;
   const [, channels, plane] = axes(x);
   const y = device.empty(x.shape);
-  const words = [x.size, channels, plane, floatBits(epsilon), floatBits(channels / x.size)];
-  const bindings = [g, x, mean, variance, weight, sums.bias, sums.weight, y];
+  // Given statistics do not depend on x: the kernel's sums then count for nothing, and anything finite may stand there.
+  const words = [x.size, channels, plane, floatBits(epsilon), floatBits(sums ? channels / x.size : 0)];
+  const bindings = [g, x, mean, variance, weight, sums?.bias ?? mean, sums?.weight ?? mean, y];
   device.dispatch(device.kernel(GRADIENT), bindings, words, grid(x.size, WORKGROUP * 4));
   return y;
 }

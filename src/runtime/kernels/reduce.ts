@@ -1,9 +1,9 @@
 import reduceSource from '../../../shaders/reduce.wgsl';
-import { grid } from '../device.ts';
+import { floatBits, grid } from '../device.ts';
 import { ranges, take } from '../parts.ts';
 import { normalizeAxis, type Shape, sizeOf, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
-import { binary } from './elementwise.ts';
+import { binary, unary } from './elementwise.ts';
 
 const REDUCE = { name: 'reduce', source: reduceSource };
 const WORKGROUP = 64;
@@ -15,11 +15,17 @@ const COMBINE = {
 
 export type Reduction = keyof typeof COMBINE;
 
-/** Sums (or takes the maximum) over axes, which stay with length 1. The order of additions depends on the shape alone. */
-export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum'): Tensor {
+/**
+ * scale times the sum (or the maximum) over axes, which stay with length 1. The order of additions depends on the shape
+ * alone.
+ */
+export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum', scale = 1): Tensor {
   const reducedAxes = new Set(axes.map(axis => normalizeAxis(axis, x.rank)));
   const shape = x.shape.map((n, axis) => (reducedAxes.has(axis) ? 1 : n));
-  if (x.parts) return reduceParts(x, reducedAxes, shape, kind);
+  if (x.parts) {
+    const total = reduceParts(x, reducedAxes, shape, kind);
+    return scale === 1 ? total : unary(total, 'a * x', scale);
+  }
   const { device } = x;
   const kept = group(x, axis => !reducedAxes.has(axis));
   const reduced = group(x, axis => reducedAxes.has(axis));
@@ -35,11 +41,11 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
     text: COMBINE[kind],
     constants: { LANES: lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
   });
-  const words = [keptSize, length, splits, Math.ceil(length / splits)];
+  const words = [keptSize, length, splits, Math.ceil(length / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];
   words.push(...kept.shape, 0, ...kept.strides, 0, ...reduced.shape, 0, ...reduced.strides, 0);
   const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
   device.dispatch(kernel, [x, output], words, [gx, gy, splits]);
-  return splits > 1 ? reduce(output, [1], kind).view(shape) : output;
+  return splits > 1 ? reduce(output, [1], kind, scale).view(shape) : output;
 }
 
 function rank({ shape }: { shape: readonly number[] }): number {
