@@ -1,0 +1,141 @@
+/** What scripts/gates.ts measures of the networks in weights/. */
+import * as ops from '../src/autograd/index.ts';
+import { FACE_CLASSES, faceParameters, HELD_OUT_IDENTITIES, renderFaces } from '../src/data/faces.ts';
+import type { RecognitionNetwork } from '../src/models/arcface.ts';
+import type { VggLike } from '../src/models/lpips.ts';
+import type { ParsingUNet } from '../src/models/parsing.ts';
+import type { Generator } from '../src/models/stylegan2/generator.ts';
+import type { Device } from '../src/runtime/device.ts';
+import { random } from '../src/runtime/kernels/random.ts';
+import type { Tensor } from '../src/runtime/tensor.ts';
+import { cropFace } from '../src/train/losses.ts';
+import {
+  type Features,
+  frechetDistance,
+  kernelDistance,
+  labelMap,
+  meanIoU,
+  pairSimilarities,
+  similarityGap,
+  verificationAccuracy,
+} from '../src/train/metrics.ts';
+import { heldOutFaces } from '../src/train/recipes/common.ts';
+import { inBatches } from './networks.ts';
+
+/** Images [count, 3, 32, 32] in [-1, 1], from the number `first` on. */
+export type Images = (first: number, count: number) => Tensor;
+
+export const SIZE = 32;
+
+export function realImages(device: Device, offset = 0): Images {
+  return (first, count) => renderFaces(device, heldOutFaces(offset + first, count), SIZE).image;
+}
+
+/** Samples of a generator with fresh noise and without truncation. */
+export function samplesOf(device: Device, generator: Generator): Images {
+  return (first, count) => {
+    const step = device.tensor([first], [1], 'u32');
+    const z = random(device, [count, generator.config.wDim], 'normal', { seed: 1, stream: 'gate z', step });
+    const noise = { fresh: { seed: 1, stream: 'gate', step } };
+    return ops.clamp(generator.forward(generator.mapping.forward(z), { noise }), { min: -1, max: 1 });
+  };
+}
+
+// The generator
+
+/** The last tap of the perceptual trunk, averaged over its pixels, as FID takes Inception's last pooling: 64 features. */
+export function perceptualFeatures(device: Device, trunk: VggLike, images: Images, count: number): Promise<Features> {
+  return inBatches(device, count, (first, size) => ops.mean(trunk.taps(images(first, size)).at(-1)!, { axes: [2, 3] }));
+}
+
+export interface Distances {
+  readonly fid: number;
+  readonly kid: number;
+}
+
+/** FID-like(self) and KID-like(self). */
+export function distances(a: Features, b: Features): Distances {
+  return { fid: frechetDistance(a, b), kid: kernelDistance(a, b) };
+}
+
+/** From how many pixels of 32 × 32 on a class counts as found. */
+export const FOUND_FROM = 2;
+
+/** Shares of label maps [N, 32, 32] in which skin and mouth are found, and both eyes. */
+export interface FoundParts {
+  /** Both eyes by their own classes. */
+  readonly eyes: number;
+  /** Both eyes, or glasses, whose class hides the eyes behind them. */
+  readonly eyesOrGlasses: number;
+}
+
+/** A part is found if its class covers FOUND_FROM pixels; the mouth, if its inside or one of its lips does. */
+export function foundParts(maps: ArrayLike<number>, pixels = SIZE * SIZE): FoundParts {
+  const id = (name: (typeof FACE_CLASSES)[number]) => FACE_CLASSES.indexOf(name);
+  const images = maps.length / pixels;
+  let [eyes, eyesOrGlasses] = [0, 0];
+  for (let n = 0; n < images; n++) {
+    const area = new Uint32Array(FACE_CLASSES.length);
+    for (let p = 0; p < pixels; p++) area[maps[n * pixels + p]]++;
+    const found = (name: (typeof FACE_CLASSES)[number]) => area[id(name)] >= FOUND_FROM;
+    if (!found('skin') || !(found('mouth') || found('u_lip') || found('l_lip'))) continue;
+    const both = found('l_eye') && found('r_eye');
+    if (both) eyes++;
+    if (both || found('eye_g')) eyesOrGlasses++;
+  }
+  return { eyes: eyes / images, eyesOrGlasses: eyesOrGlasses / images };
+}
+
+/** The parser's label maps of images, [count, 32, 32]. */
+export async function parsedMaps(
+  device: Device,
+  parser: ParsingUNet,
+  images: Images,
+  count: number,
+): Promise<Uint8Array> {
+  const { values } = await inBatches(device, count, (first, size) => parser.forward(images(first, size)));
+  return labelMap(values, [count, FACE_CLASSES.length, SIZE, SIZE]);
+}
+
+/** The exact label maps of the held-out faces. */
+export function exactMaps(device: Device, count: number): Promise<Uint32Array> {
+  return device.scope('exact maps', () => device.readU32(renderFaces(device, heldOutFaces(0, count), SIZE).labels));
+}
+
+export function parsingScore(predicted: ArrayLike<number>, truth: ArrayLike<number>) {
+  return meanIoU(predicted, truth, FACE_CLASSES.length);
+}
+
+// Recognition
+
+const VIEWS = 4;
+
+/**
+ * Verification of people whom no training has seen, in `pairs` pairs of photographs: as many of one person (views 1 and 2, 3 and 4) as of two (a
+ * view of each and of the next).
+ */
+export async function verification(
+  device: Device,
+  network: RecognitionNetwork,
+  pairs: number,
+): Promise<{ accuracy: number; gap: number }> {
+  const people = pairs / VIEWS;
+  const embeddings = await inBatches(device, people * VIEWS, (first, count) => {
+    const faces = Array.from({ length: count }, (_, i) =>
+      faceParameters(HELD_OUT_IDENTITIES.first + Math.floor((first + i) / VIEWS), (first + i) % VIEWS),
+    );
+    return network.forward(cropFace(renderFaces(device, faces, SIZE).image, network.inputSize));
+  });
+  const chosen: [number, number][] = [];
+  for (let person = 0; person < people; person++) {
+    const own = person * VIEWS;
+    const next = ((person + 1) % people) * VIEWS;
+    chosen.push([own, own + 1], [own + 2, own + 3], [own, next + 1], [own + 2, next + 3]);
+  }
+  const similarities = pairSimilarities(embeddings, chosen);
+  const same = chosen.map((_, i) => i % 4 < 2);
+  return {
+    accuracy: verificationAccuracy({ similarities, same }),
+    gap: similarityGap({ similarities, same }),
+  };
+}
