@@ -2,7 +2,8 @@
 //
 // 0: x          1: y          2: z  [size], row-major over `shape`
 // The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. An invocation computes
-// LANES (1 or 4) neighbours of the last axis, whose length LANES divides, so that it works its indices out once.
+// LANES (1 or 4) neighbours of the last axis, whose length LANES divides, so that it works its indices out once. Where no operand is
+// repeated and four divides the length, ELEMENT is vec4f and all counts are of vectors; else it is f32.
 
 struct Params {
   size: u32,
@@ -12,16 +13,16 @@ struct Params {
   y_stride: array<vec4u, 2>,
 }
 
-@group(0) @binding(0) var<storage, read> x_data: array<f32>;
-@group(0) @binding(1) var<storage, read> y_data: array<f32>;
-@group(0) @binding(2) var<storage, read_write> z_data: array<f32>;
+@group(0) @binding(0) var<storage, read> x_data: array<ELEMENT>;
+@group(0) @binding(1) var<storage, read> y_data: array<ELEMENT>;
+@group(0) @binding(2) var<storage, read_write> z_data: array<ELEMENT>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
 override RANK: u32 = 1;
 override LANES: u32 = 1;
 
-fn apply(x: f32, y: f32, a: f32) -> f32 {
+fn apply(x: ELEMENT, y: ELEMENT, a: ELEMENT) -> ELEMENT {
   return EXPRESSION;
 }
 
@@ -51,6 +52,6 @@ fn main(
   let step_x = params.x_stride[last / 4][last % 4];
   let step_y = params.y_stride[last / 4][last % 4];
   for (var j = 0u; j < LANES; j++) {
-    z_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], params.a);
+    z_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], ELEMENT(params.a));
   }
 }

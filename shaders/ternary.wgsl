@@ -11,17 +11,17 @@ struct Params {
   z_stride: array<vec4u, 2>,
 }
 
-@group(0) @binding(0) var<storage, read> x_data: array<f32>;
-@group(0) @binding(1) var<storage, read> y_data: array<f32>;
-@group(0) @binding(2) var<storage, read> z_data: array<f32>;
-@group(0) @binding(3) var<storage, read_write> w_data: array<f32>;
+@group(0) @binding(0) var<storage, read> x_data: array<ELEMENT>;
+@group(0) @binding(1) var<storage, read> y_data: array<ELEMENT>;
+@group(0) @binding(2) var<storage, read> z_data: array<ELEMENT>;
+@group(0) @binding(3) var<storage, read_write> w_data: array<ELEMENT>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
 override RANK: u32 = 1;
 override LANES: u32 = 1;
 
-fn apply(x: f32, y: f32, z: f32, a: f32) -> f32 {
+fn apply(x: ELEMENT, y: ELEMENT, z: ELEMENT, a: ELEMENT) -> ELEMENT {
   return EXPRESSION;
 }
 
@@ -55,6 +55,6 @@ fn main(
   let step_y = params.y_stride[last / 4][last % 4];
   let step_z = params.z_stride[last / 4][last % 4];
   for (var j = 0u; j < LANES; j++) {
-    w_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], z_data[iz + j * step_z], params.a);
+    w_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], z_data[iz + j * step_z], ELEMENT(params.a));
   }
 }

@@ -1,6 +1,6 @@
 // y[i] = f(x[i]), f being an expression of x and of the two constants a and b.
 //
-// 0: x  [size]          1: y  [size]
+// 0: x  [size]          1: y  [size]          in ELEMENTs: f32, or vec4f where four divides the length
 // A workgroup computes WORKGROUP * 4 consecutive elements, an invocation every WORKGROUP-th of them.
 
 struct Params {
@@ -9,13 +9,13 @@ struct Params {
   b: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
-@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<ELEMENT>;
+@group(0) @binding(1) var<storage, read_write> output: array<ELEMENT>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
 
-fn apply(x: f32, a: f32, b: f32) -> f32 {
+fn apply(x: ELEMENT, a: ELEMENT, b: ELEMENT) -> ELEMENT {
   return EXPRESSION;
 }
 
@@ -29,7 +29,7 @@ fn main(
   for (var j = 0u; j < 4; j++) {
     let i = first + j * WORKGROUP;
     if (i < params.size) {
-      output[i] = apply(input[i], params.a, params.b);
+      output[i] = apply(input[i], ELEMENT(params.a), ELEMENT(params.b));
     }
   }
 }

@@ -26,8 +26,11 @@ function gaussian(length: number): number[] {
 function stabilizer(x: Tensor, k: number, range: number | 'auto'): Tensor | number {
   if (range !== 'auto') return (k * range) ** 2;
   const axes = x.shape.map((_, axis) => axis);
-  const max = unary(ops.constantMax(x, { axes }), 'select(1.0, 255.0, x > 128.0)');
-  const min = unary(ops.constantMax(unary(x, '-x'), { axes }), 'select(0.0, -1.0, -x < -0.5)');
+  const max = unary(ops.constantMax(x, { axes }), 'select(ELEMENT(1.0), ELEMENT(255.0), x > ELEMENT(128.0))');
+  const min = unary(
+    ops.constantMax(unary(x, '-x'), { axes }),
+    'select(ELEMENT(0.0), ELEMENT(-1.0), -x < ELEMENT(-0.5))',
+  );
   return ops.affine(ops.square(ops.stopGradient(ops.sub(max, min))), k * k, 0).view([1]);
 }
 

@@ -142,9 +142,11 @@ export const abs = unaryFunction('abs', 'abs(x)', x => step(x, 'sign(x)'));
 /** 1 / (1 + e⁻ˣ) */
 export const sigmoid = unaryFunction('sigmoid', '1.0 / (1.0 + exp(-x))', (_, y) => mul(y, affine(y, -1, 1)));
 /** tanh x; the argument is clamped where f32 is saturated, because some drivers overflow */
-export const tanh = unaryFunction('tanh', 'tanh(clamp(x, -15.0, 15.0))', (_, y) => affine(square(y), -1, 1));
+export const tanh = unaryFunction('tanh', 'tanh(clamp(x, ELEMENT(-15.0), ELEMENT(15.0)))', (_, y) =>
+  affine(square(y), -1, 1),
+);
 /** ln(1 + eˣ), as max(x, 0) + ln(1 + e^-|x|) */
-export const softplus = unaryFunction('softplus', 'max(x, 0.0) + log(1.0 + exp(-abs(x)))', x => sigmoid(x));
+export const softplus = unaryFunction('softplus', 'max(x, ELEMENT(0.0)) + log(1.0 + exp(-abs(x)))', x => sigmoid(x));
 
 const powOp = unaryOp('pow', 'pow(x, a)', (x, _, a) => affine(pow(x, a - 1), a, 0));
 
@@ -160,7 +162,9 @@ export function pow(x: Tensor, exponent: number): Tensor {
   return apply(powOp, [x], { a: exponent, b: 0 });
 }
 
-const clampOp = unaryOp('clamp', 'clamp(x, a, b)', (x, _, a, b) => step(x, 'select(0.0, 1.0, x >= a && x <= b)', a, b));
+const clampOp = unaryOp('clamp', 'clamp(x, a, b)', (x, _, a, b) =>
+  step(x, 'select(ELEMENT(0.0), ELEMENT(1.0), (x >= a) & (x <= b))', a, b),
+);
 
 /** x limited to [min, max]; no gradient flows where it is cut */
 export function clamp(x: Tensor, { min = -3.4e38, max = 3.4e38 }: { min?: number; max?: number }): Tensor {
@@ -170,8 +174,8 @@ export function clamp(x: Tensor, { min = -3.4e38, max = 3.4e38 }: { min?: number
 /** 1 where x > y, else 0: a constant, no gradient flows through it. */
 export function greater(x: Tensor, y: Operand): Tensor {
   return typeof y === 'number'
-    ? kernels.unary(x, 'select(0.0, 1.0, x > a)', y)
-    : kernels.binary(x, y, 'select(0.0, 1.0, x > y)');
+    ? kernels.unary(x, 'select(ELEMENT(0.0), ELEMENT(1.0), x > a)', y)
+    : kernels.binary(x, y, 'select(ELEMENT(0.0), ELEMENT(1.0), x > y)');
 }
 
 // Activations
@@ -179,13 +183,14 @@ export function greater(x: Tensor, y: Operand): Tensor {
 /** g · (a if y ≤ 0 else 1) · gain: the derivative of the leaky ReLU, linear in g with a frozen mask. */
 const leakyMaskOp: Op<{ slope: number; gain: number }> = {
   name: 'leakyMask',
-  forward: ([g, y], { slope, gain }) => kernels.binary(g, y, `select(x * a, x, y > 0.0) * ${literal(gain)}`, slope),
+  forward: ([g, y], { slope, gain }) =>
+    kernels.binary(g, y, `select(x * a, x, y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (v, { inputs: [, y], attributes }) => [apply(leakyMaskOp, [v, y], attributes), undefined],
 };
 
 const leakyReluOp: Op<{ slope: number; gain: number }> = {
   name: 'leakyRelu',
-  forward: ([x], { slope, gain }) => kernels.unary(x, 'select(x * a, x, x > 0.0) * b', slope, gain),
+  forward: ([x], { slope, gain }) => kernels.unary(x, 'select(x * a, x, x > ELEMENT(0.0)) * b', slope, gain),
   vjp: (g, { output, attributes }) => [apply(leakyMaskOp, [g, output], attributes)],
 };
 
@@ -202,7 +207,7 @@ export function relu(x: Tensor): Tensor {
 const biasedLeakyReluOp: Op<{ slope: number; gain: number }> = {
   name: 'biasedLeakyRelu',
   forward: ([x, b], { slope, gain }) =>
-    kernels.binary(x, b, `select((x + y) * a, x + y, x + y > 0.0) * ${literal(gain)}`, slope),
+    kernels.binary(x, b, `select((x + y) * a, x + y, x + y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (g, { inputs: [, b], output, attributes, needs }) => {
     const gx = apply(leakyMaskOp, [g, output], attributes);
     return [gx, needs[1] ? sumTo(gx, b.shape) : undefined];
@@ -220,7 +225,7 @@ export function biasedLeakyRelu(
 
 const preluMaskOp: Op<null> = {
   name: 'preluMask',
-  forward: ([g, x, slope]) => kernels.ternary(g, x, slope, 'select(x * z, x, y > 0.0)'),
+  forward: ([g, x, slope]) => kernels.ternary(g, x, slope, 'select(x * z, x, y > ELEMENT(0.0))'),
   vjp: (v, { inputs: [g, x, slope], needs }) => [
     needs[0] ? apply(preluMaskOp, [v, x, slope], null) : undefined,
     undefined,
@@ -231,13 +236,13 @@ const preluMaskOp: Op<null> = {
 /** x where y ≤ 0, else 0: linear in x with a frozen mask. */
 const negativePartOp: Op<null> = {
   name: 'negativePart',
-  forward: ([x, y]) => kernels.binary(x, y, 'select(x, 0.0, y > 0.0)'),
+  forward: ([x, y]) => kernels.binary(x, y, 'select(x, ELEMENT(0.0), y > ELEMENT(0.0))'),
   vjp: (v, { inputs: [, y] }) => [apply(negativePartOp, [v, y], null), undefined],
 };
 
 const preluOp: Op<null> = {
   name: 'prelu',
-  forward: ([x, slope]) => kernels.binary(x, slope, 'select(x * y, x, x > 0.0)'),
+  forward: ([x, slope]) => kernels.binary(x, slope, 'select(x * y, x, x > ELEMENT(0.0))'),
   vjp: (g, { inputs: [x, slope], needs }) => [
     needs[0] ? apply(preluMaskOp, [g, x, slope], null) : undefined,
     needs[1] ? sumTo(apply(negativePartOp, [mul(g, x), x], null), slope.shape) : undefined,

@@ -12,24 +12,27 @@ const TERNARY = { name: 'ternary', source: ternarySource };
 const WORKGROUP = 64;
 const MAX_RANK = 6;
 
-/** y = f(x): `expression` is WGSL in `x` and the constants `a` and `b`. */
+// An expression is WGSL of the type ELEMENT, which is f32 or vec4f: literals that are compared or chosen are ELEMENT(0.0), and so on.
+
+/** y = f(x): `expression` is in `x` and the constants `a` and `b`. */
 export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
   const { device } = x;
   const y = device.empty(x.shape);
-  const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression } });
   inParts([x], y, ([from], to) => {
-    const words = [to.size, floatBits(a), floatBits(b)];
-    device.dispatch(kernel, [from, to], words, grid(to.size, WORKGROUP * 4));
+    const vector = to.size % 4 === 0;
+    const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression, ELEMENT: vector ? 'vec4f' : 'f32' } });
+    const size = vector ? to.size / 4 : to.size;
+    device.dispatch(kernel, [from, to], [size, floatBits(a), floatBits(b)], grid(size, WORKGROUP * 4));
   });
   return y;
 }
 
-/** z = f(x, y) with broadcasting: `expression` is WGSL in `x`, `y` and the constant `a`. */
+/** z = f(x, y) with broadcasting: `expression` is in `x`, `y` and the constant `a`. */
 export function binary(x: Tensor, y: Tensor, expression: string, a = 0): Tensor {
   return broadcast(BINARY, [x, y], expression, a);
 }
 
-/** w = f(x, y, z) with broadcasting: `expression` is WGSL in `x`, `y`, `z` and the constant `a`. */
+/** w = f(x, y, z) with broadcasting: `expression` is in `x`, `y`, `z` and the constant `a`. */
 export function ternary(x: Tensor, y: Tensor, z: Tensor, expression: string, a = 0): Tensor {
   return broadcast(TERNARY, [x, y, z], expression, a);
 }
@@ -44,12 +47,16 @@ function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expressio
       inputs.map(input => input.shape),
     );
     const last = axes.shape[axes.shape.length - 1];
+    const rank = axes.shape.length;
     const lanes = last % 4 === 0 ? 4 : 1;
+    // Operands that walk through memory side by side are taken four elements at a time.
+    const vector = lanes === 4 && rank === 1 && axes.strides.every(([stride]) => stride === 1);
     const kernel = device.kernel(shader, {
-      text: { EXPRESSION: expression },
-      constants: { RANK: axes.shape.length, LANES: lanes },
+      text: { EXPRESSION: expression, ELEMENT: vector ? 'vec4f' : 'f32' },
+      constants: { RANK: rank, LANES: vector ? 1 : lanes },
     });
-    const words = [to.size, floatBits(a), 0, 0, ...pad(axes.shape), ...axes.strides.flatMap(pad)];
+    const size = vector ? to.size / 4 : to.size;
+    const words = [size, floatBits(a), 0, 0, ...pad(axes.shape), ...axes.strides.flatMap(pad)];
     device.dispatch(kernel, [...inputs, to], words, grid(to.size / lanes, WORKGROUP));
   });
   return output;
