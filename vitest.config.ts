@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** Serves a .wgsl file as a module whose default export is its text, as esbuild's text loader does in the bundles. */
@@ -9,6 +10,8 @@ const wgslAsText = {
 
 export default defineConfig(({ mode }) => ({
   plugins: [wgslAsText],
+  // What a user's recipe imports, for the recipes of test/fixtures.
+  resolve: { alias: { wgrad: join(import.meta.dirname, 'src', 'index.ts') } },
   test: {
     // `npm run test:long` runs the tests of test/long, which take minutes each; `npm test` all others.
     include: [mode === 'long' ? 'test/long/**/*.test.ts' : 'test/**/*.test.ts'],
