@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { UserError } from '../io/errors.ts';
 import { type Folder, openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
+import { abortionWarning } from '../train/abortionPresets.ts';
 import { exportWeights } from '../train/exportWeights.ts';
 import { Progress } from '../train/progress.ts';
 import { writeConfig } from '../train/runConfig.ts';

@@ -1,0 +1,90 @@
+/** README.md tells the truth: its commands run, its code works, what it quotes and links to is there. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { pageIsServed, readReadme, root, run } from './readmeCommands.ts';
+
+/** How a command is run here; test/long/readme.test.ts runs each as it stands. */
+interface Shorter {
+  /** What is run in its place. Without it, the command as it stands. */
+  readonly as?: string;
+  /** Scripts of package.json that the command names, where what is run in its place does not show that they exist. */
+  readonly scripts?: readonly string[];
+  /** It serves a page, and is ended when that is there. */
+  readonly serves?: boolean;
+  /** What it must say. */
+  readonly says: RegExp;
+}
+
+const WGRAD = 'node dist/cli.mjs';
+const shorter: Record<string, Shorter> = {
+  'npm ci && npm start': {
+    as: `${WGRAD} start --steps 8 --out runs/e2style`,
+    scripts: ['start'],
+    says: /report: runs\/e2style\/report\.html/,
+  },
+  // What runs this is the other script.
+  'npm ci && npm test': { as: 'npx vitest --version', scripts: ['test'], says: /vitest\/\d/ },
+  'npx wgrad doctor': { says: /Adapter +\S/ },
+  'npx wgrad train e2style --minutes 10 --out runs/mine': {
+    as: `${WGRAD} train e2style --minutes 10 --out runs/mine --minutes 0.001 --batch 4 --stages 1`,
+    says: /stopped at step 8; go on with: wgrad train --resume runs\/mine/,
+  },
+  'npx wgrad train --resume runs/mine': {
+    as: `${WGRAD} train --resume runs/mine --steps 16 --minutes 10`,
+    says: /report: runs\/mine\/report\.html/,
+  },
+  'npx wgrad verify test/goldens/ops.json': { says: /\d+ passed, 0 failed/ },
+  'npx wgrad --help': { says: /wgrad train/ },
+  'npx wgrad train ./my-recipe.ts': {
+    as: `${WGRAD} train ./my-recipe.ts --steps 16`,
+    says: /weights|run: runs\/my-parser/,
+  },
+  'npm run web': { as: `${WGRAD} web --port 0`, scripts: ['web'], serves: true, says: /http:/ },
+  'node train.mjs': { says: /^100 [\d.]+$/m },
+  'npx wgrad verify test/goldens/ops.json --filter conv2d --adapter swiftshader': { says: /\d+ passed, 0 failed/ },
+  'npx vitest run test/goldens-ops.test.ts test/gradcheck.test.ts': {
+    as: 'npx vitest list --filesOnly test/goldens-ops.test.ts test/gradcheck.test.ts',
+    says: /goldens-ops\.test\.ts\s+.*gradcheck\.test\.ts/s,
+  },
+};
+
+const readme = readReadme();
+/** A checkout to run them in: everything here but what runs leave, and the files that the README shows. */
+const checkout = mkdtempSync(join(tmpdir(), 'wgrad-readme-'));
+beforeAll(() => {
+  for (const name of readdirSync(root)) {
+    if (name !== 'runs') symlinkSync(join(root, name), join(checkout, name));
+  }
+  for (const [name, text] of readme.files) writeFileSync(join(checkout, name), text);
+});
+afterAll(() => rmSync(checkout, { recursive: true, force: true }));
+
+describe('README.md', () => {
+  test.each(readme.commands)('%s', { timeout: 600_000 }, async command => {
+    expect(Object.keys(shorter), 'a command without an entry above').toContain(command);
+    const { as = command, scripts = [], serves, says } = shorter[command];
+    const known = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts;
+    for (const script of scripts) expect(known).toHaveProperty(script);
+    const { code, output } = await run(as, checkout, serves ? pageIsServed : undefined);
+    expect(output).toMatch(says);
+    expect(code).toBe(0);
+  });
+
+  test('every entry above is a command of it', () => {
+    expect(readme.commands).toEqual(expect.arrayContaining(Object.keys(shorter)));
+  });
+
+  test.each([...readme.files.keys()])('%s, which it shows, is run by a command of it', name => {
+    expect(readme.commands.some(command => command.includes(name))).toBe(true);
+  });
+
+  test.each([...readme.quotations])('what it quotes from %s stands there', (path, text) => {
+    expect(readFileSync(join(root, path), 'utf8')).toContain(text);
+  });
+
+  test.each(readme.links)('%s, which it links to, is there', path => {
+    expect(existsSync(join(root, path))).toBe(true);
+  });
+});
