@@ -109,6 +109,7 @@ function showControls(): void {
 function stateText(): string {
   if (ending) return 'Saving …';
   if (phase === 'starting') return 'Building the networks and compiling their kernels …';
+  if (phase === 'training' && view.atEnd) return 'All steps done: saving and measuring …';
   if (phase === 'training') return view.hasProgress ? 'Training' : 'Training: the first losses come after 16 steps';
   if (phase === 'recovering') return 'The GPU device was lost: going on from the last checkpoint …';
   if (phase === 'paused') return 'Paused';

@@ -29,6 +29,16 @@ export class RunView {
     return this.progress !== undefined;
   }
 
+  /** Whether the last step's losses have come. */
+  get atEnd(): boolean {
+    return this.hasProgress && this.lines.at(-1)?.step === this.steps;
+  }
+
+  /** With which the run began; 0 where there are none. */
+  private get stages(): number {
+    return this.lines[0]?.active ?? 0;
+  }
+
   /** Shows the run in storage from its beginning, or that there is none. */
   showRun(run: StoredRun | undefined): void {
     this.lines = [...(run?.lines ?? [])];
@@ -57,7 +67,8 @@ export class RunView {
 
   showSamples({ step, grid }: Samples): void {
     part('samples-box').hidden = false;
-    part('samples-text').textContent = `step ${step}`;
+    const rows = this.stages > 0 ? ': the inputs, then the output of each stage' : '';
+    part('samples-text').textContent = `step ${step}${rows}`;
     drawGrid(element('samples', HTMLCanvasElement), grid);
   }
 
@@ -70,11 +81,13 @@ export class RunView {
   showState(text: string, busy: boolean): void {
     const state = part('state');
     if (state.textContent !== text) state.textContent = text;
-    state.classList.toggle('busy', busy);
+    document.body.classList.toggle('busy', busy);
+    const step = this.lines.at(-1)?.step;
+    document.title = busy && step !== undefined ? `${step} / ${this.steps} · wgrad` : 'wgrad';
     const bar = element('progress', HTMLProgressElement);
     const waits = busy && this.lines.length === 0;
     if (waits) bar.removeAttribute('value');
-    else bar.value = this.steps > 0 ? (this.lines.at(-1)?.step ?? 0) / this.steps : 0;
+    else bar.value = this.steps > 0 ? (step ?? 0) / this.steps : 0;
   }
 
   private showTerms(): void {
@@ -123,7 +136,7 @@ export class RunView {
   private drawTiles(): void {
     const last = this.lines.at(-1);
     const { progress, steps } = this;
-    const stages = this.lines[0]?.active ?? 0;
+    const { stages } = this;
     const loss = stages > 0 ? `stage${last?.active}` : Object.keys(last?.losses ?? {})[0];
     part('tile-step').replaceChildren(last ? `${last.step}` : '–', make('small', {}, steps > 0 ? ` / ${steps}` : ''));
     part('tile-loss-name').textContent = stages > 0 ? `Loss of stage ${last?.active}` : 'Loss';
