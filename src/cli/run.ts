@@ -32,6 +32,8 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     // Everything that can be wrong with the input shows here, before anything is written.
     const progress = new Progress(process.stdout);
     const training = await recipe.create({ device, options, message: text => progress.message(text) });
+    const warning = training.stages && abortionWarning(training.stages.abortion.options);
+    if (warning) progress.message(warning);
     const folder = await openFolder(out, { create: true });
     const result = await withSignals(stop => trainOnTerminal(run, device, training, folder, progress, stop));
     if (!result.finished) {
