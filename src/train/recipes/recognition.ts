@@ -31,12 +31,12 @@ export const recognition: Recipe = {
   defaults: {
     head: 'arcface',
     size: 32,
-    steps: 1200,
+    steps: 600,
     batch: 64,
     lr: 0.05,
-    identities: 1000,
-    scale: 24,
-    margin: 0.4,
+    identities: 300,
+    scale: 12,
+    margin: 0.2,
     weightDecay: 5e-4,
   },
   async create({ device, options }) {
