@@ -1,14 +1,14 @@
 /** The browser's twins of src/io, in the Chromium of @sparticuz/chromium: the page's storage, and its image decoders. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import chromium from '@sparticuz/chromium';
 import { build } from 'esbuild';
 import { zipSync } from 'fflate';
-import puppeteer, { type Browser, type Page } from 'puppeteer';
+import type { Browser, Page } from 'puppeteer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadImages } from '../src/data/imageFolder.ts';
 import { decodeImage, type Rgb8 } from '../src/io/images.ts';
+import { launchChromium } from './browser.ts';
 
 type Library = typeof import('../src/io/files.ts') &
   typeof import('../src/io/images.ts') &
@@ -66,11 +66,7 @@ beforeAll(async () => {
     });
     response.end(body);
   }).listen(0);
-  browser = await puppeteer.launch({
-    args: chromium.args,
-    executablePath: await chromium.executablePath(),
-    headless: 'shell',
-  });
+  browser = await launchChromium({ webgpu: false });
   page = await browser.newPage();
   page.on('console', message => message.type() === 'error' && consoleErrors.push(message.text()));
   page.on('pageerror', error => consoleErrors.push(String(error)));

@@ -8,6 +8,7 @@ import type { AdapterKind, OpenedAdapter } from '../runtime/adapter.ts';
 import { Device } from '../runtime/device.ts';
 import { CONV_SHAPE, MATMUL_SIZE, type Measurements, measure } from '../runtime/measure.ts';
 import { driverManifests, nvidiaContainerManifest } from '../runtime/vulkan.node.ts';
+import { formatBytes, formatDigits } from '../train/report/html.ts';
 import { type Advice, advise, type System } from './advice.ts';
 import type { Verb } from './main.ts';
 
@@ -99,9 +100,9 @@ function diagnosisText(diagnosis: Diagnosis): string {
     [
       'Limits',
       table([
-        ['largest buffer', bytes(limits.maxBufferSize), ''],
-        ['largest binding', bytes(limits.maxStorageBufferBindingSize), 'larger tensors are in parts'],
-        ['workgroup memory', bytes(limits.maxComputeWorkgroupStorageSize), ''],
+        ['largest buffer', formatBytes(limits.maxBufferSize), ''],
+        ['largest binding', formatBytes(limits.maxStorageBufferBindingSize), 'larger tensors are in parts'],
+        ['workgroup memory', formatBytes(limits.maxComputeWorkgroupStorageSize), ''],
         ['workgroup', `${limits.maxComputeInvocationsPerWorkgroup}`, 'invocations'],
         ['storage buffers', `${limits.maxStorageBuffersPerShaderStage}`, 'in a kernel'],
       ]),
@@ -109,13 +110,17 @@ function diagnosisText(diagnosis: Diagnosis): string {
     [
       'Speed',
       table([
-        ['arithmetic', digits(measured.arithmetic), 'GFLOP/s  multiply-adds in registers, the ceiling'],
-        ['conv2d', digits(measured.conv2d), `GFLOP/s  3×3, ${channels} channels, ${images} images of ${size}×${size}`],
-        ['matmul', digits(measured.matmul), `GFLOP/s  ${MATMUL_SIZE}×${MATMUL_SIZE}×${MATMUL_SIZE}`],
-        ['copy', digits(measured.bandwidth), 'GB/s     read and written, the ceiling'],
-        ['dispatch', digits(measured.dispatchHost), 'µs       of the host'],
-        ['', digits(measured.dispatchDevice), 'µs       of the device, nothing to compute'],
-        ['read-back', digits(measured.readback), 'µs       from a dispatch to its value'],
+        ['arithmetic', formatDigits(measured.arithmetic), 'GFLOP/s  multiply-adds in registers, the ceiling'],
+        [
+          'conv2d',
+          formatDigits(measured.conv2d),
+          `GFLOP/s  3×3, ${channels} channels, ${images} images of ${size}×${size}`,
+        ],
+        ['matmul', formatDigits(measured.matmul), `GFLOP/s  ${MATMUL_SIZE}×${MATMUL_SIZE}×${MATMUL_SIZE}`],
+        ['copy', formatDigits(measured.bandwidth), 'GB/s     read and written, the ceiling'],
+        ['dispatch', formatDigits(measured.dispatchHost), 'µs       of the host'],
+        ['', formatDigits(measured.dispatchDevice), 'µs       of the device, nothing to compute'],
+        ['read-back', formatDigits(measured.readback), 'µs       from a dispatch to its value'],
       ]),
     ],
     ['Passed over', passedOver],
@@ -142,17 +147,6 @@ function wrap(text: string, width: number): string[] {
     else lines.push(word);
   }
   return lines;
-}
-
-/** Three significant digits. */
-function digits(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}
-
-function bytes(count: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
-  return `${Number((count / 1024 ** power).toPrecision(3))} ${units[power]}`;
 }
 
 // The system

@@ -1,4 +1,5 @@
 import type { Measurements } from '../runtime/measure.ts';
+import { formatBytes, formatDigits } from '../train/report/html.ts';
 import type { AdapterInfo } from './messages.ts';
 
 /** The adapter in one line: name, limits, features. */
@@ -6,9 +7,9 @@ export function adapterText({ name, features, maxBufferSize, maxBindingSize, wor
   const used = features.filter(feature => feature !== 'core-features-and-limits');
   return [
     name,
-    `buffers to ${bytes(maxBufferSize)}`,
-    `bindings to ${bytes(maxBindingSize)}`,
-    `${bytes(workgroupMemory)} of workgroup memory`,
+    `buffers to ${formatBytes(maxBufferSize)}`,
+    `bindings to ${formatBytes(maxBindingSize)}`,
+    `${formatBytes(workgroupMemory)} of workgroup memory`,
     used.length > 0 ? used.join(', ') : 'no optional features',
   ].join(' · ');
 }
@@ -16,20 +17,10 @@ export function adapterText({ name, features, maxBufferSize, maxBindingSize, wor
 /** What `wgrad doctor` measures too, in one line. */
 export function measuredText({ arithmetic, conv2d, matmul, bandwidth, dispatchHost }: Measurements): string {
   return [
-    `arithmetic ${digits(arithmetic)} GFLOP/s`,
-    `conv2d ${digits(conv2d)}`,
-    `matmul ${digits(matmul)}`,
-    `copy ${digits(bandwidth)} GB/s`,
-    `a dispatch ${digits(dispatchHost)} µs`,
+    `arithmetic ${formatDigits(arithmetic)} GFLOP/s`,
+    `conv2d ${formatDigits(conv2d)}`,
+    `matmul ${formatDigits(matmul)}`,
+    `copy ${formatDigits(bandwidth)} GB/s`,
+    `a dispatch ${formatDigits(dispatchHost)} µs`,
   ].join(' · ');
-}
-
-function digits(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}
-
-function bytes(count: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
-  return `${Number((count / 1024 ** power).toPrecision(3))} ${units[power]}`;
 }

@@ -30,6 +30,18 @@ export function formatMilliseconds(ms: number): string {
   return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
 }
 
+/** Three significant digits, or all before the point. */
+export function formatDigits(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** Bytes with three digits, in powers of 1024. */
+export function formatBytes(count: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  return `${Number((count / 1024 ** power).toPrecision(3))} ${units[power]}`;
+}
+
 /** A table: `align` is one letter a column, l or r; the cells are HTML. */
 export function table(align: string, head: string[], rows: string[][]): string {
   const cell = (tag: 'th' | 'td', html: string, column: number) =>
