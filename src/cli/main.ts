@@ -49,7 +49,7 @@ async function main(argv: string[]): Promise<number> {
 function explain(error: unknown): string | undefined {
   if (error instanceof UserError) return error.message;
   if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
-    return `${error.message.split('. ')[0]} (see --help)`;
+    return `${error.message.split(/\.\s/)[0]} (see --help)`;
   }
   if (isOutOfMemory(error)) {
     return `the device is out of memory: lower --batch (${error.message.split('\n')[0]})`;

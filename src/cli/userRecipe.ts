@@ -24,6 +24,7 @@ export async function userRecipe(path: string): Promise<Recipe> {
       platform: 'node',
       target: 'node20',
       packages: 'external',
+      external: ['wgrad'], // even where the user's tsconfig.json says that it is elsewhere
       loader: { '.wgsl': 'text' },
       sourcemap: 'inline',
       logLevel: 'silent',
@@ -31,7 +32,9 @@ export async function userRecipe(path: string): Promise<Recipe> {
       throw new UserError(`${path}: ${String(error.message).split('\n').slice(0, 2).join(' ')}`);
     });
     await writeFile(bundled, outputFiles[0].text.replaceAll(/(from\s*|import\s*)(["'])wgrad\2/g, `$1$2${library}$2`));
-    const { default: recipe } = (await import(pathToFileURL(bundled).href)) as { default?: Recipe };
+    const { default: recipe } = (await import(pathToFileURL(bundled).href).catch(cause => {
+      throw new UserError(`${path}: ${String(cause.message).replaceAll(bundled, path).split('\n')[0]}`, { cause });
+    })) as { default?: Recipe };
     if (typeof recipe?.name !== 'string' || typeof recipe.create !== 'function' || !recipe.defaults) {
       throw new UserError(`${path}: its default export is not a recipe ({ name, about, defaults, create })`);
     }

@@ -6,6 +6,7 @@ export interface ProgressStatus {
   /** Named losses of the last step, in the order of printing. */
   losses: Record<string, number>;
   activeStages: number;
+  /** At the start; 0 in a run without stages. */
   stages: number;
   imagesPerSecond: number;
   secondsLeft: number;
@@ -51,7 +52,7 @@ export function formatBar(fraction: number, width: number): string {
 /** One line for a log file or a pipe. */
 export function formatLine(status: ProgressStatus): string {
   const { losses, stages, rate, left } = parts(status);
-  return [`step ${status.step}/${status.steps}`, ...losses, stages, rate, left].join('  ');
+  return [`step ${status.step}/${status.steps}`, ...losses, ...stages, rate, left].join('  ');
 }
 
 /** One line for a terminal, at most `columns` wide: what does not fit is left out from the end. */
@@ -60,7 +61,7 @@ export function formatBarLine(status: ProgressStatus, columns: number): string {
   const step = `${String(status.step).padStart(String(status.steps).length)}/${status.steps}`;
   const width = Math.max(6, Math.min(24, Math.floor(columns / 5)));
   let line = `${formatBar(status.step / status.steps, width)} ${step} · ${left}`;
-  for (const part of [...losses.slice(0, 1), stages, rate, ...losses.slice(1)]) {
+  for (const part of [...losses.slice(0, 1), ...stages, rate, ...losses.slice(1)]) {
     if (line.length + part.length + 3 > columns) break;
     line += ` · ${part}`;
   }
@@ -70,7 +71,7 @@ export function formatBarLine(status: ProgressStatus, columns: number): string {
 function parts(status: ProgressStatus) {
   return {
     losses: Object.entries(status.losses).map(([name, loss]) => `${name} ${formatLoss(loss)}`),
-    stages: `stages ${status.activeStages}/${status.stages}`,
+    stages: status.stages > 0 ? [`stages ${status.activeStages}/${status.stages}`] : [],
     rate: formatRate(status.imagesPerSecond),
     left: `${formatDuration(status.secondsLeft)} left`,
   };
