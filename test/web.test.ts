@@ -77,7 +77,7 @@ async function start(): Promise<void> {
     details.open = true;
   });
   for (const [key, value] of Object.entries(SETTINGS)) await page.locator(`#setting-${key}`).fill(value);
-  const replaces = !(await text('storage-text')).startsWith('None');
+  const replaces = (await text('storage-text')) !== 'None yet.';
   await press('start');
   if (replaces) await page.locator('#confirm-yes').click();
 }
@@ -108,6 +108,8 @@ function distance(a: number[][], b: number[][]): number {
  */
 const ADAPTER = 'swiftshader';
 const FLOAT_ERROR = 1e-5;
+/** Eight steps on whatever driver is the best one here. */
+const DRIVER_ERROR = 2e-3;
 
 /** The losses of the run that nothing interrupted. */
 let whole: number[][] = [];
@@ -176,26 +178,30 @@ test('the zip of a paused run goes on in Node, and back in the page', async () =
     writeFileSync(join(scratch, name), bytes);
   }
   const folder = join(scratch, 'wgrad-perceptual');
-  const { code, stderr } = await wgrad(['train', '--resume', folder, '--adapter', ADAPTER]);
+  const { code, stderr } = await wgrad(['train', '--resume', folder]);
   expect(stderr).toBe('');
   expect(code).toBe(0);
   const losses = lossesOf(readFileSync(join(folder, 'log.jsonl'), 'utf8'));
-  expect(distance(losses, whole)).toBeLessThan(FLOAT_ERROR);
+  expect(distance(losses, whole)).toBeLessThan(DRIVER_ERROR);
 
+  await press('discard');
+  await page.locator('#confirm-yes').click();
+  await state('Ready');
   const finished = await openFolder(folder);
   const paths = await finished.listFiles();
   await load(new Map(await Promise.all(paths.map(async path => [`x/${path}`, await finished.read(path)] as const))));
-  await page.waitForFunction(() => document.getElementById('storage-text')!.textContent!.includes('finished'));
+  await state('Finished');
   expect(lossesOf(await stored('log.jsonl'))).toEqual(losses);
 });
 
-/** Loads a zip of these files into the page, in place of the run in storage. */
+/** Loads a zip of these files into the page, in place of the run in storage if there is one. */
 async function load(files: Map<string, Uint8Array>): Promise<void> {
   const path = join(scratch, 'loaded.zip');
   writeFileSync(path, zipFolder(files));
+  const replaces = (await text('storage-text')) !== 'None yet.';
   const input = (await page.$('#zip-file')) as Awaited<ReturnType<typeof page.$<'input'>>>;
   await input!.uploadFile(path);
-  await page.locator('#confirm-yes').click();
+  if (replaces) await page.locator('#confirm-yes').click();
 }
 
 test('a zip that holds no run is refused with one line, and the run in storage stays', async () => {
