@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
-const command = join(import.meta.dirname, '..', 'dist', 'cli.mjs');
+/** The command's file. */
+export const command = join(import.meta.dirname, '..', 'dist', 'cli.mjs');
 
 export interface Outcome {
   readonly code: number | null;
