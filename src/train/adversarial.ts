@@ -54,6 +54,8 @@ export function pathLengthPenalty(
   const lengths = ops.sqrt(ops.mul(ops.sum(ops.square(jacobian), { axes: [1, 2] }), 1 / latents.shape[1]));
   const batchMean = ops.mean(lengths);
   const mean = ops.add(ops.mul(average, 1 - PATH_LENGTH_DECAY), ops.mul(batchMean, PATH_LENGTH_DECAY));
-  defer([batchMean], gate => updateRunningAverage(average, batchMean, constant(average.device, PATH_LENGTH_DECAY), gate));
+  defer([batchMean], gate =>
+    updateRunningAverage(average, batchMean, constant(average.device, PATH_LENGTH_DECAY), gate),
+  );
   return { penalty: ops.mean(ops.square(ops.sub(lengths, mean))), mean, lengths };
 }
