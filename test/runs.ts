@@ -26,6 +26,8 @@ export interface TestRun {
   /** The first step at or behind which the run is asked to stop. */
   readonly stopAt?: number;
   readonly watcher?: Watcher;
+  /** False leaves the metrics at the end out, which take longer than a few steps. Default true. */
+  readonly evaluate?: boolean;
   /** Called with each step's context before the step is made. */
   readonly onStep?: (step: number, training: Training) => void;
 }
@@ -36,6 +38,7 @@ export async function trainRecipe(run: TestRun): Promise<{ training: Training; r
   const given = Object.entries(run.options ?? {}).map(([key, value]) => ({ key, value, where: 'the test' }));
   const options = assignOptions(recipe.name, recipe.defaults, given);
   const training = await recipe.create({ device, options });
+  if (run.evaluate === false) training.evaluate = undefined;
   let last = 0;
   const make = training.step.bind(training);
   training.step = context => {

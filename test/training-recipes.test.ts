@@ -1,0 +1,123 @@
+/** The recipes of the package, at a few steps: resumed bit for bit, and E2Style's stages, each on its own. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { describe, expect, test } from 'vitest';
+import { philox4x32 } from '../src/runtime/philox.ts';
+import { recipes } from '../src/train/recipes/index.ts';
+import type { Options, Training } from '../src/train/training.ts';
+import { useDevice } from './device.ts';
+import { checkpointOf, logOf, temporaryFolder, trainRecipe } from './runs.ts';
+
+const holder = useDevice();
+const root = temporaryFolder();
+
+const run = (name: string, recipe: string, options: Options, more: object = {}) =>
+  trainRecipe({ device: holder.device, recipe: recipes[recipe], options, path: join(root, name), ...more });
+
+async function resumedEqualsWhole(recipe: string, options: Options, stops: readonly number[]): Promise<void> {
+  const whole = await run(`${recipe}-whole`, recipe, options, { evaluate: false });
+  for (const stopAt of stops) await run(`${recipe}-pieces`, recipe, options, { stopAt, evaluate: false });
+  const resumed = await run(`${recipe}-pieces`, recipe, options, { evaluate: false });
+  expect(resumed.result.finished && whole.result.finished).toBe(true);
+  const [one, other] = ['whole', 'pieces'].map(name => join(root, `${recipe}-${name}`));
+  expect(logOf(one).length).toBe(options.steps);
+  expect(logOf(other)).toEqual(logOf(one));
+  expect(checkpointOf(other)).toEqual(checkpointOf(one));
+}
+
+/** 24 photographs of noise, of several sizes. */
+async function photographs(): Promise<string> {
+  const folder = join(root, 'photographs');
+  if (existsSync(folder)) return folder;
+  mkdirSync(folder);
+  for (let i = 0; i < 24; i++) {
+    const [width, height] = [34 + i, 50 - i];
+    const data = Uint8Array.from({ length: width * height * 3 }, (_, k) => philox4x32([k, i, 0, 0], [1, 2])[0] & 255);
+    await sharp(data, { raw: { width, height, channels: 3 } }).toFile(join(folder, `${i + 10}.png`));
+  }
+  return folder;
+}
+
+test('perceptual, resumed', async () => {
+  await resumedEqualsWhole('perceptual', { steps: 24, batch: 4, width: 4, sampleEvery: 0 }, [8, 16]);
+});
+
+test('stylegan2 on a folder of photographs, resumed in the middle of an epoch', async () => {
+  const data = await photographs();
+  await resumedEqualsWhole('stylegan2', { data, steps: 10, batch: 4, sampleEvery: 0 }, [8]);
+});
+
+describe('e2style, which needs the networks of weights/', () => {
+  const small = { stages: 3, batch: 2, sampleEvery: 0, window: 1 };
+
+  /** Runs `steps` steps and tells what each of them cost and which of its tensors moved. */
+  async function measured(name: string, options: Options) {
+    const { device } = holder;
+    const dispatches: number[] = [];
+    const lent: number[] = [];
+    let last = 0;
+    const onStep = () => {
+      dispatches.push(device.dispatches - last);
+      last = device.dispatches;
+      lent.push(device.memory.lentBytes);
+    };
+    const { result } = await run(name, 'e2style', { ...small, ...options }, { onStep });
+    return { dispatches, lent, result };
+  }
+
+  test('resumed, on a folder of photographs, with a scheduled drop behind the stop', async () => {
+    const data = await photographs();
+    await resumedEqualsWhole('e2style', { ...small, data, steps: 16, abort: 'off', abortAt: '12' }, [8]);
+  }, 300_000);
+
+  test('each stage trains on its own loss alone: without stage 3 the others train as with it, bit for bit', async () => {
+    // Any gradient that reached a stage from one behind it would show.
+    const options = { steps: 4, abort: 'off' };
+    await run('three', 'e2style', { ...small, ...options }, { evaluate: false });
+    await run('two', 'e2style', { ...small, ...options, abortAt: '2' }, { evaluate: false });
+    const [three, two] = ['three', 'two'].map(name => checkpointOf(join(root, name)));
+    let compared = 0;
+    for (const [key, bytes] of three.tensors) {
+      if (!/\/stage[12]\//.test(key)) continue;
+      expect(two.tensors.get(key) === bytes, key).toBe(true);
+      compared++;
+    }
+    expect(compared).toBeGreaterThan(100);
+    const [a, b] = ['three', 'two'].map(name => logOf(join(root, name)).map(({ losses }) => losses.stage2));
+    expect(b).toEqual(a);
+    expect(new Set(a).size).toBe(4);
+  }, 300_000);
+
+  test('after a drop a step costs less, by the stage that left', async () => {
+    const { dispatches, lent, result } = await measured('dropped', { steps: 12, abort: 'off', abortAt: '5,9' });
+    expect(result.lines.map(({ active }) => active)).toEqual([3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1]);
+    const [three, two, one] = [dispatches[3], dispatches[6], dispatches[10]];
+    expect(two).toBeLessThan(three * 0.85);
+    expect(one).toBeLessThan(two * 0.75);
+    expect(lent[4]).toBeLessThan(lent[3]);
+    expect(lent[8]).toBeLessThan(lent[7]);
+    // The metrics are those of every stage, also of the dropped ones.
+    const { metrics, reconstructions } = result.evaluation!;
+    expect(metrics.map(({ name }) => name)).toEqual(['L2', 'LPIPS-like(self)', 'MS-SSIM', 'ID(self)']);
+    for (const { baseline, stages } of metrics) {
+      expect([baseline, ...stages].map(({ mean }) => Number.isFinite(mean))).toEqual([true, true, true, true]);
+    }
+    expect(reconstructions.map(({ label, images }) => [label, images.length])).toEqual(
+      ['input', 'stage 1', 'stage 2', 'stage 3'].map(label => [label, 8]),
+    );
+    expect(Object.keys(logOf(join(root, 'dropped'))[11].losses).every(name => name.startsWith('stage1'))).toBe(true);
+  }, 300_000);
+
+  test('--abort-at that is out of order, out of the run, or more than there are stages to drop', async () => {
+    for (const abortAt of ['5,4', '1', '13', '3,5,7', 'soon', '3,,5']) {
+      const create = recipes.e2style.create({
+        device: holder.device,
+        options: { ...recipes.e2style.defaults, ...small, steps: 12, seed: 1, abortAt },
+      });
+      await expect(create as Promise<Training>).rejects.toThrow(
+        /^--abort-at .*: give at most 2 ascending steps from 2 to 12/,
+      );
+    }
+  });
+});
