@@ -147,11 +147,10 @@ describe('a checkpoint that cannot be taken over is named, and the run stays as 
 });
 
 describe('steps that are not finite', () => {
-  /** The checkpoint after each of these steps, by stopping there; all stops are at the ends of rings. */
   test('nothing moves in them, they are logged, and the run goes on', async () => {
-    await run('broken', { broken: '9-16', steps: 16, abort: 'off' }, { stopAt: 8 });
+    // '9-' is every step from 9 on.
+    await run('broken', { broken: '9-', steps: 16, abort: 'off' }, { stopAt: 8 });
     const before = checkpointOf(join(root, 'broken'));
-    // Steps 9 to 16 are all broken ('9-' is every step from 9 on).
     await run('broken', { broken: '9-', steps: 16, abort: 'off' });
     const after = checkpointOf(join(root, 'broken'));
     const moved = [...after.tensors].filter(([key, bytes]) => before.tensors.get(key) !== bytes).map(([key]) => key);
