@@ -2,9 +2,12 @@ import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { command, wgrad } from './command.ts';
 import { checkpointOf, logOf, temporaryFolder } from './runs.ts';
+
+// Some seconds each, minutes where the cores are busy with other work.
+vi.setConfig({ testTimeout: 600_000 });
 
 const root = temporaryFolder();
 const at = (...names: string[]) => join(root, ...names);
@@ -119,7 +122,7 @@ test('killed at random moments, a run loses no checkpoint, repeats no step, and 
   expect(await train(...args())).toMatchObject({ code: 0, stderr: '' });
   expect(leftBy(path)).toEqual(leftBy(at('whole')));
   expect(readdirSync(join(path, 'checkpoints'))).toEqual(readdirSync(at('whole', 'checkpoints')));
-}, 300_000);
+});
 
 describe('bad input is one line that says what, where and what to do; code 2; nothing is left behind', () => {
   async function refused(args: readonly string[], ...expected: (RegExp | string)[]) {

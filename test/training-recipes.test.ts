@@ -2,12 +2,15 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { philox4x32 } from '../src/runtime/philox.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import type { Options, Training } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
 import { checkpointOf, logOf, temporaryFolder, trainRecipe } from './runs.ts';
+
+// Some seconds each, minutes where the cores are busy with other work.
+vi.setConfig({ testTimeout: 600_000 });
 
 const holder = useDevice();
 const root = temporaryFolder();
@@ -69,7 +72,7 @@ describe('e2style, which needs the networks of weights/', () => {
   test('resumed, on a folder of photographs, with a scheduled drop behind the stop', async () => {
     const data = await photographs();
     await resumedEqualsWhole('e2style', { ...small, data, steps: 16, abort: 'off', abortAt: '12' }, [8]);
-  }, 300_000);
+  });
 
   test('each stage trains on its own loss alone: without stage 3 the others train as with it, bit for bit', async () => {
     // Any gradient that reached a stage from one behind it would show.
@@ -87,7 +90,7 @@ describe('e2style, which needs the networks of weights/', () => {
     const [a, b] = ['three', 'two'].map(name => logOf(join(root, name)).map(({ losses }) => losses.stage2));
     expect(b).toEqual(a);
     expect(new Set(a).size).toBe(4);
-  }, 300_000);
+  });
 
   test('after a drop a step costs less, by the stage that left', async () => {
     const { dispatches, lent, result } = await measured('dropped', { steps: 12, abort: 'off', abortAt: '5,9' });
@@ -107,7 +110,7 @@ describe('e2style, which needs the networks of weights/', () => {
       ['input', 'stage 1', 'stage 2', 'stage 3'].map(label => [label, 8]),
     );
     expect(Object.keys(logOf(join(root, 'dropped'))[11].losses).every(name => name.startsWith('stage1'))).toBe(true);
-  }, 300_000);
+  });
 
   test('--abort-at that is out of order, out of the run, or more than there are stages to drop', async () => {
     for (const abortAt of ['5,4', '1', '13', '3,5,7', 'soon', '3,,5']) {
