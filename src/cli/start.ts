@@ -16,7 +16,7 @@ const preset = (steps: number) => ({
   window: Math.max(1, Math.round(steps / 60)),
   abortAt: steps >= 100 ? `${steps - 47},${steps - 23}` : '',
 });
-const STEPS = 400;
+const STEPS = 160;
 
 export const verb: Verb = {
   usage: 'start [--steps N] [--seed N] [--out DIR] [--adapter NAME]',

@@ -35,6 +35,9 @@ const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timesta
 /** Dispatches after which the open command buffer is submitted, so that the device starts while the host goes on. */
 const SUBMIT_AFTER = 96;
 
+/** Bind groups that are kept. Equal steps need a few thousand; drivers break down at some ten thousands. */
+const MAX_BIND_GROUPS = 1 << 15;
+
 /** Uniform blocks are shared by content; a program repeats a few thousand, so more than this means that one varies. */
 const MAX_UNIFORMS = 1 << 15;
 
@@ -255,6 +258,7 @@ export class Device {
     }
     let bindGroup = this.bindGroups.get(key);
     if (!bindGroup) {
+      if (this.bindGroups.size >= MAX_BIND_GROUPS) this.bindGroups.clear();
       bindGroup = this.createBindGroup(kernel, slices);
       this.bindGroups.set(key, bindGroup);
     }

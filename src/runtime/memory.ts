@@ -23,6 +23,17 @@ function sizeClass(bytes: number): number {
   return Math.ceil(least / step) * step;
 }
 
+/** Where a block belongs in a free list, which is sorted by falling id. */
+function placeOf({ id }: Block, list: readonly Block[]): number {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle].id > id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** What a scope owns: blocks made while it was the innermost one. */
 interface Scope {
   readonly label: string;
@@ -35,6 +46,7 @@ interface Scope {
  * of the previous step fit again.
  */
 export class Memory {
+  /** The blocks of each size that are not lent, by falling id: which one is lent next depends on the set alone. */
   private readonly free = new Map<number, Block[]>();
   private readonly scopes: Scope[] = [{ label: 'the root scope', blocks: new Map() }];
   private readonly returned = new WeakMap<Block, string>();
@@ -93,7 +105,7 @@ export class Memory {
     this.returned.set(block, scope);
     this.lentBytes -= block.bytes;
     const list = this.free.get(block.bytes);
-    if (list) list.push(block);
+    if (list) list.splice(placeOf(block, list), 0, block);
     else this.free.set(block.bytes, [block]);
   }
 
