@@ -144,6 +144,35 @@ describe('steady state', () => {
     expect((await weight.read())[0]).toBeLessThan(0.1);
   });
 
+  test('nested scopes whose results live on come back to the same buffers', async () => {
+    const { device } = gpu;
+    const buffers: string[] = [];
+    const original = device.gpu.createBindGroup.bind(device.gpu);
+    device.gpu.createBindGroup = descriptor => {
+      buffers.push(descriptor.label ?? '');
+      return original(descriptor);
+    };
+    const stage = (x: Tensor, k: number) =>
+      device.scope(`stage ${k}`, () => {
+        const wide = ops.add(x, k);
+        const kept = ops.mul(wide, 0.5);
+        ops.exp(kept);
+        return { kept, mean: ops.mean(wide) };
+      });
+    const made: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      device.scope('step', () => {
+        let x = full(device, [64, 64], 1);
+        for (let k = 1; k <= 3; k++) x = ops.add(stage(x, k).kept, stage(x, k).mean);
+      });
+      made.push(buffers.length);
+    }
+    await device.finish();
+    device.gpu.createBindGroup = original;
+    expect(made[0]).toBeGreaterThan(0);
+    expect(made.slice(1)).toEqual(made.slice(1).map(() => made[1]));
+  });
+
   test('the peak counts what is lent at once, and trim gives back what nobody uses', async () => {
     const { device } = gpu;
     const { memory } = device;
