@@ -222,7 +222,9 @@ function metricSection({ metrics: { description, resultStage, rows } }: RunRepor
   const body = rows.map(({ name, better, baseline, stages: own }) => {
     const result = own[resultStage - 1];
     const wins = result && (better === 'lower' ? result.mean < baseline.mean : result.mean > baseline.mean);
-    const ratio = result ? formatPercent(result.mean / baseline.mean) : '–';
+    // A share of a baseline near zero, or below it, says nothing.
+    const share = result ? result.mean / baseline.mean : Number.NaN;
+    const ratio = share >= 0 && share < 10 ? formatPercent(share) : '–';
     return [
       escapeHtml(name),
       `<small>${better} is better</small>`,
