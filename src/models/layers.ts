@@ -23,15 +23,6 @@ export class Sequential extends Module {
   forward(x: Tensor): Tensor {
     return this.layers.reduce((y, layer) => layer.forward(y), x);
   }
-
-  /** The layer at a position. */
-  at(index: number): Layer {
-    return this.layers[index];
-  }
-
-  get length(): number {
-    return this.layers.length;
-  }
 }
 
 /** A layer without parameters, for a place of its own in a Sequential. */

@@ -51,9 +51,8 @@ export class Device {
   readonly features: ReadonlySet<string>;
   /** The most bytes that one binding of a kernel can cover; larger tensors are in parts. */
   readonly bindingLimit: number;
-  /** Kernels dispatched and command buffers submitted since the device was opened. */
+  /** Kernels dispatched since the device was opened. */
   dispatches = 0;
-  submits = 0;
   private readonly kernels: KernelCache;
   private readonly uniforms = new Map<string, Slice>();
   private readonly bindGroups = new Map<string, GPUBindGroup>();
@@ -318,7 +317,6 @@ export class Device {
     this.pass = undefined;
     this.encoder = undefined;
     this.pending = 0;
-    this.submits++;
     this.gpu.queue.submit([commands]);
   }
 

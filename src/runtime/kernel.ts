@@ -52,10 +52,6 @@ export class KernelCache {
 
   constructor(private readonly gpu: GPUDevice) {}
 
-  get size(): number {
-    return this.kernels.size;
-  }
-
   /** The kernel of this name with these options; compiled when it is first asked for. One name stands for one source. */
   get(name: string, source: string, { constants, text }: KernelOptions): Kernel {
     let key = name;
