@@ -72,6 +72,26 @@ describe('a run of a recipe file', () => {
   });
 });
 
+test('a run whose time is over ends with its report, and can go on', async () => {
+  const timed = await train(
+    STAGES,
+    '--steps',
+    '100000',
+    '--minutes',
+    '0.02',
+    '--set',
+    'sampleEvery=0',
+    '--out',
+    'timed',
+  );
+  expect(timed).toMatchObject({ code: 0, stderr: '' });
+  expect(timed.stdout).toContain('report: timed/report.html');
+  const { step } = checkpointOf(at('timed')).state as { step: number };
+  const resumed = await train('--resume', 'timed', '--steps', String(step + 8), '--minutes', '10');
+  expect(resumed).toMatchObject({ code: 0, stderr: '' });
+  expect(logOf(at('timed')).map(line => line.step)).toEqual(Array.from({ length: step + 8 }, (_, i) => i + 1));
+});
+
 describe.each(['SIGINT', 'SIGTERM'] as const)('%s', signal => {
   test('saves, says how to go on, and exits with code 0; going on ends as the whole run', async () => {
     const args = [STAGES, '--steps', '400', '--set', 'sampleEvery=0', '--out', signal];

@@ -29,7 +29,7 @@ const shorter: Record<string, Shorter> = {
   'npx wgrad doctor': { says: /Adapter +\S/ },
   'npx wgrad train e2style --minutes 10 --out runs/mine': {
     as: `${WGRAD} train e2style --minutes 0.05 --out runs/mine --batch 4 --stages 1`,
-    says: /stopped at step \d+; go on with: wgrad train --resume runs\/mine/,
+    says: /finished in \d+ s[\s\S]*report: runs\/mine\/report\.html/,
   },
   'npx wgrad train --resume runs/mine': {
     as: `${WGRAD} train --resume runs/mine --steps 16 --minutes 10`,

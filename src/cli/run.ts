@@ -59,8 +59,6 @@ async function trainOnTerminal(
   progress: Progress,
   stop: () => boolean,
 ): Promise<RunResult> {
-  const began = performance.now();
-  const minutes = options.minutes === null ? Number.POSITIVE_INFINITY : Number(options.minutes);
   try {
     return await train({
       device,
@@ -70,7 +68,7 @@ async function trainOnTerminal(
       watcher: {
         begins: () => writeConfig(folder, { recipe: name, options }, device),
         message: text => progress.message(text),
-        shouldStop: () => stop() || performance.now() - began > minutes * 60_000,
+        shouldStop: stop,
         progress: ({ line, steps, stages, imagesPerSecond, secondsLeft }) => {
           const name = training.stages?.lossName(line.active) ?? training.mainLoss;
           const losses = { [name]: line.losses[name] };

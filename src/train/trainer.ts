@@ -22,7 +22,7 @@ export interface Watcher {
   message?(text: string): void;
   /** A grid of samples, as it is written to the run's folder. */
   samples?(step: number, grid: Rgb8): void;
-  /** True when the run should save and end: a signal, a button, the end of its time. */
+  /** True when the run should save and end, unfinished: a signal, a button. */
   shouldStop?(): boolean;
 }
 
@@ -48,6 +48,7 @@ export interface RunOptions {
 /** How a run ended. */
 export interface RunResult {
   readonly steps: number;
+  /** False where the watcher stopped it before its steps were made or its time was over. */
   readonly finished: boolean;
   readonly wallSeconds: number;
   readonly lines: readonly LogLine[];
@@ -63,7 +64,7 @@ interface Pending {
 }
 
 /**
- * Trains until `options.steps`, from the newest checkpoint of the folder if there is one.
+ * Trains until `options.steps`, or for `options.minutes`, from the newest checkpoint of the folder if there is one.
  *
  * Losses are read a ring of steps at a time. When one ring is full, the one before is waited for, logged, and replayed in order
  * through the abortion monitor; what the monitor decides takes effect at once. So at every moment the number of active stages depends on
@@ -81,13 +82,15 @@ export async function train(run: RunOptions): Promise<RunResult> {
   await run.watcher?.begins?.();
   const log = await RunLog.open(folder, state?.logged ?? 0);
   if (found) run.watcher?.message?.(`resumed from ${found.path}`);
-  const loop = new Loop(run, checkpoints, log, control, state);
-  const began = performance.now() - (state?.wallSeconds ?? 0) * 1000;
-  const wallSeconds = () => (performance.now() - began) / 1000;
+  const began = performance.now();
+  const wallSeconds = () => (state?.wallSeconds ?? 0) + (performance.now() - began) / 1000;
+  const end = options.minutes === null ? Number.POSITIVE_INFINITY : began + Number(options.minutes) * 60_000;
+  const loop = new Loop(run, checkpoints, log, control, state, end);
 
   let step = state?.step ?? 0;
+  const isOver = () => step >= steps || performance.now() > end;
   try {
-    while (step < steps && !run.watcher?.shouldStop?.()) {
+    while (!isOver() && !run.watcher?.shouldStop?.()) {
       const last = Math.min(step + RING - (step % RING), steps);
       while (step < last) await loop.step(++step);
       await loop.turn(step, wallSeconds());
@@ -99,7 +102,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
         await loop.aside(() => loop.sample(step));
       }
     }
-    const finished = step >= steps;
+    const finished = isOver();
     // Saved with its last ring unseen, as at any other step: a finished run can go on with more steps.
     await loop.save(step, wallSeconds());
     if (finished) {
@@ -154,6 +157,8 @@ class Loop {
     private readonly log: RunLog,
     private readonly control: AbortionControl | undefined,
     state: RunState | undefined,
+    /** When the run's time is over, by performance.now(). */
+    private readonly end: number,
   ) {
     const { device, training } = run;
     this.ring = new LossRing(device, training.lossNames);
@@ -251,7 +256,7 @@ class Loop {
       steps,
       stages: training.stages?.initial ?? 0,
       imagesPerSecond: (training.imagesPerStep * 1000) / line.msPerStep,
-      secondsLeft: (wallSeconds / step) * (steps - step),
+      secondsLeft: Math.min((wallSeconds / step) * (steps - step), (this.end - performance.now()) / 1000),
     });
   }
 

@@ -74,8 +74,6 @@ export class Session {
   private async trainAndReport(folder: Folder): Promise<boolean> {
     const { config, watcher } = this.options;
     const { device, training } = await this.build();
-    const minutes = config.options.minutes === null ? Number.POSITIVE_INFINITY : Number(config.options.minutes);
-    const end = performance.now() + minutes * 60_000;
     const result = await train({
       device,
       training,
@@ -83,7 +81,7 @@ export class Session {
       options: config.options,
       watcher: {
         ...watcher,
-        shouldStop: () => this.wantsStop || performance.now() > end,
+        shouldStop: () => this.wantsStop,
         progress: status => {
           this.lost = 0;
           watcher.progress?.(status);
