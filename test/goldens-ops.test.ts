@@ -8,13 +8,33 @@ const { cases } = JSON.parse(readFileSync(new URL('./goldens/ops.json', import.m
   cases: GoldenCase[];
 };
 
+/** What no system of the project needs: these ops, and these uses of others. All else must pass. */
+const UNKNOWN_OPS = [
+  ...['einsum', 'silu', 'elu', 'sin', 'cos', 'erf', 'gelu', 'log1p', 'expm1', 'instance_norm', 'layer_norm'],
+  ...['group_norm', 'adaptive_max_pool2d', 'binary_cross_entropy_with_logits', 'l1_loss', 'smooth_l1_loss', 'max'],
+  ...['min', 'argmax', 'argmin', 'std', 'norm', 'prod', 'gather', 'scatter_add', 'index_select', 'embedding', 'roll'],
+  ...['repeat', 'repeat_interleave', 'cumsum', 'maximum', 'minimum', 'where', 'scaled_dot_product_attention'],
+  ...['pixel_shuffle', 'unfold', 'grid_sample'],
+];
+const UNKNOWN_USES = [
+  /conv2d\.dilated/,
+  /matmul\.(7|10|12|13)$/, // four axes, or one
+  /pow\.7$/, // a tensor as the exponent
+  /avg_pool2d\.[2-6]$/, // padding, partial windows
+  /interpolate\.bicubic/,
+  /cross_entropy\.[235]$/, // sums, label smoothing, ignored labels
+  /pad\.[2-4]$/, // values other than 0
+];
+const isUnknown = ({ op, name }: GoldenCase) =>
+  UNKNOWN_OPS.includes(op!) || UNKNOWN_USES.some(pattern => pattern.test(name));
+
 for (const limits of ['adapter', 'default'] as const) {
   describe(`operations against PyTorch, ${limits} limits`, () => {
     const gpu = useDevice({ limits });
     test.each(cases.map(golden => [golden.name, golden] as const))('%s', async (_, golden) => {
       const result = await verifyCase(gpu.device, golden);
-      if (result.error === undefined) return;
-      expect(result.error, result.worst).toBeLessThanOrEqual(result.tolerance);
+      if (isUnknown(golden)) expect(result.worst).toBe('unknown');
+      else expect(result.error, result.worst).toBeLessThanOrEqual(result.tolerance);
     });
   });
 }

@@ -41,6 +41,55 @@ describe('the graph', () => {
     );
   });
 
+  test('arguments that do not fit are refused', () => {
+    const x = variable([2, 3], 1);
+    const one = gpu.device.tensor([1], [1]);
+    expect(() => ops.grad(ops.square(x), [x], { gradient: one })).toThrow(/tensor \[1\] is given as the gradient/);
+    expect(() => ops.split(x, [1, 1], 1)).toThrow('pieces of 1, 1 do not add up to the 3 of axis 1');
+    for (const [begin, end, step] of [
+      [1, 4, 1],
+      [5, 0, -1],
+      [2, -2, -1],
+      [0, 3, 0],
+      [2, 1, 1],
+    ]) {
+      expect(() => ops.slice(x, { begin: [0, begin], end: [2, end], step: [1, step] })).toThrow('is not inside');
+    }
+    const image = ops.reshape(x, [1, 1, 2, 3]);
+    expect(() => ops.avgPool2d(image, 4)).toThrow('an axis of 2 pixels cannot become one of 0');
+    expect(() => ops.interpolate(image, [0, 2], 'nearest')).toThrow('an axis of 2 pixels');
+  });
+
+  test('copies keep the type of the elements', async () => {
+    const x = gpu.device.tensor([1, 2, 3], [1, 3], 'u32');
+    const copies = [
+      ops.transpose(x),
+      ops.expand(x, [2, 3]),
+      ops.concat([x, x], 0),
+      ops.pad(x, [
+        [0, 0],
+        [1, 0],
+      ]),
+    ];
+    expect(copies.map(({ dtype }) => dtype)).toEqual(Array(4).fill('u32'));
+    const bits = async (tensor: Tensor) => [...new Uint32Array((await tensor.read()).buffer)];
+    const values = [
+      [1, 2, 3],
+      [1, 2, 3, 1, 2, 3],
+      [1, 2, 3, 1, 2, 3],
+      [0, 1, 2, 3],
+    ];
+    expect(await Promise.all(copies.map(bits))).toEqual(values);
+    expect(await bits(ops.slice(x, { begin: [0, 2], end: [1, -1], step: [1, -2] }))).toEqual([3, 1]);
+  });
+
+  test('the norm of a row of zeros has finite gradients', async () => {
+    const x = ops.variable(gpu.device.tensor([0, 0, 0, 3, 0, 4], [2, 3]));
+    const [first] = ops.grad(ops.sum(ops.mul(ops.l2Normalize(x, 1), filled([2, 3], 1))), [x], { createGraph: true });
+    const [second] = ops.grad(ops.sum(first), [x]);
+    for (const values of await read([first, second])) expect(values.every(Number.isFinite)).toBe(true);
+  });
+
   test('nothing flows through stopGradient, and noGrad notes nothing', async () => {
     const x = variable([3], 1);
     const [g] = ops.grad(ops.sum(ops.mul(x, ops.stopGradient(x))), [x]);

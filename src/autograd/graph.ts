@@ -1,4 +1,4 @@
-import { shapeText } from '../runtime/shape.ts';
+import { sameShape, shapeText } from '../runtime/shape.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /** What a vjp may use: the op's inputs, its output, its attributes, and which inputs need a gradient at all. */
@@ -100,7 +100,8 @@ export function setAccumulation(functions: Accumulation): void {
  * The gradients of `loss` with respect to each of `tensors`: variables, or tensors on the way from variables to the loss.
  * Only what lies on a path between them is computed.
  *
- * @throws if the loss does not depend on one of them (see `unused`), or has more than one element and no `gradient` is given.
+ * @throws if the loss does not depend on one of them (see `unused`), if it has more than one element and no `gradient` is
+ * given, or one of another shape.
  */
 export function grad(loss: Tensor, tensors: readonly Tensor[], options?: GradOptions<'error' | 'zero'>): Tensor[];
 export function grad(loss: Tensor, tensors: readonly Tensor[], options: GradOptions<'none'>): (Tensor | undefined)[];
@@ -111,6 +112,9 @@ export function grad(
 ): (Tensor | undefined)[] {
   if (!gradient && loss.size !== 1) {
     throw new Error(`grad() needs a loss of one element or a gradient for it; ${loss} has ${loss.size}`);
+  }
+  if (gradient && !sameShape(gradient.shape, loss.shape)) {
+    throw new Error(`grad(): ${gradient} is given as the gradient of ${loss}, which has another shape`);
   }
   const targets = new Set(tensors);
   const run = (): (Tensor | undefined)[] => {

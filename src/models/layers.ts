@@ -173,8 +173,7 @@ export class PReLU extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const shape = x.shape.map((n, axis) => (axis === 1 ? n : 1));
-    return ops.prelu(x, ops.reshape(this.weight.value, shape));
+    return ops.prelu(x, ops.perChannel(this.weight.value, x));
   }
 }
 

@@ -3,7 +3,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
 import { affine, mul, multiplyAdd, rsqrt, square, sub } from './elementwise.ts';
 import { mean as meanOf, sum } from './reduce.ts';
-import { reshape } from './shape.ts';
+import { perChannel } from './shape.ts';
 
 interface Normalization {
   readonly epsilon: number;
@@ -61,14 +61,6 @@ function inParts(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
 function scaled(centred: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const rate = mul(perChannel(weight, centred), rsqrt(affine(variance, 1, epsilon)));
   return multiplyAdd(centred, rate, perChannel(bias, centred));
-}
-
-/** A value for each channel, shaped to broadcast against x [N, C, …]. */
-function perChannel(values: Tensor, x: Tensor): Tensor {
-  return reshape(
-    values,
-    x.shape.map((n, axis) => (axis === 1 ? n : 1)),
-  );
 }
 
 /** Batch normalisation of x [N, C, …] by its own statistics, which are returned for the running averages. */

@@ -3,6 +3,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { stopGradient } from '../graph.ts';
 import { add, affine, clamp, div, exp, greater, log, mul, neg, sqrt, square, sub } from './elementwise.ts';
 import { constantMax, mean, sum } from './reduce.ts';
+import { perChannel } from './shape.ts';
 
 /** ln Σ eˣ over an axis, shifted by the maximum; the axis stays with length 1. */
 export function logSumExp(x: Tensor, axis: number): Tensor {
@@ -28,8 +29,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, weight?: Tensor): T
   const target = oneHot(labels, logits.shape);
   const terms = mul(target, logSoftmax(logits, 1));
   if (!weight) return affine(sum(terms), -1 / labels.size, 0);
-  const shape = logits.shape.map((n, axis) => (axis === 1 ? n : 1));
-  const weights = weight.view(shape);
+  const weights = perChannel(weight, logits);
   return neg(div(sum(mul(terms, weights)), sum(mul(target, weights))));
 }
 
@@ -40,10 +40,9 @@ export function l2Norm(x: Tensor, axes: readonly number[]): Tensor {
   return sub(sqrt(add(squares, isZero)), isZero);
 }
 
-/** x / max(‖x‖₂, ε) over an axis */
+/** x / max(‖x‖₂, ε) over an axis; where x is 0, its gradient is finite. */
 export function l2Normalize(x: Tensor, axis: number, epsilon = 1e-12): Tensor {
-  const norm = sqrt(sum(square(x), { axes: [axis], keepDims: true }));
-  return div(x, clamp(norm, { min: epsilon }));
+  return div(x, clamp(l2Norm(x, [axis]), { min: epsilon }));
 }
 
 /** ⟨a, b⟩ / √((‖a‖² + ε)(‖b‖² + ε)) over an axis, which goes. */

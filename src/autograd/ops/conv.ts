@@ -2,9 +2,8 @@ import * as kernels from '../../runtime/kernels/conv.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
 import { add } from './elementwise.ts';
+import { type Pair, pair } from './pair.ts';
 import { reshape } from './shape.ts';
-
-type Pair = readonly [number, number];
 
 export interface ConvOptions {
   /** Steps of the kernel, one number or [vertical, horizontal]. Default 1. */
@@ -20,10 +19,6 @@ type Sized = kernels.ConvGeometry & { readonly size: Pair };
 
 function geometry({ stride = 1, padding = 0, groups = 1 }: ConvOptions): kernels.ConvGeometry {
   return { stride: pair(stride), padding: pair(padding), groups };
-}
-
-function pair(value: number | Pair): Pair {
-  return typeof value === 'number' ? [value, value] : value;
 }
 
 function planeOf(x: Tensor): Pair {

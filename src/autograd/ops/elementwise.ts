@@ -150,15 +150,18 @@ export const softplus = unaryFunction('softplus', 'max(x, ELEMENT(0.0)) + log(1.
 
 const powOp = unaryOp('pow', 'pow(x, a)', (x, _, a) => affine(pow(x, a - 1), a, 0));
 
-/** xᵃ for a number a; x must not be negative unless a is a small whole number */
+/** xᵃ for a number a; x must not be negative unless a is a whole number */
 export function pow(x: Tensor, exponent: number): Tensor {
   if (exponent === 0) return affine(x, 0, 1);
   if (exponent === 1) return x;
-  if (exponent === 2) return square(x);
-  if (exponent === 3) return mul(square(x), x);
   if (exponent === 0.5) return sqrt(x);
   if (exponent === -0.5) return rsqrt(x);
-  if (exponent === -1) return reciprocal(x);
+  // WGSL's pow() is not defined for negative x.
+  if (Number.isInteger(exponent)) {
+    if (exponent < 0) return reciprocal(pow(x, -exponent));
+    const even = square(pow(x, Math.floor(exponent / 2)));
+    return exponent % 2 === 0 ? even : mul(even, x);
+  }
   return apply(powOp, [x], { a: exponent, b: 0 });
 }
 

@@ -2,8 +2,7 @@ import * as kernels from '../../runtime/kernels/pool.ts';
 import type { Shape } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op, stopGradient } from '../graph.ts';
-
-type Pair = readonly [number, number];
+import { type Pair, pair } from './pair.ts';
 
 /** The maxima of windows: their positions are found first and are constants; values are gathered, gradients scattered. */
 const gatherOp: Op<kernels.Windows> = {
@@ -34,8 +33,4 @@ export interface PoolOptions {
 export function maxPool2d(x: Tensor, { kernel, stride = kernel, padding = 0, ceilMode = false }: PoolOptions): Tensor {
   const windows = { kernel: pair(kernel), stride: pair(stride), padding: pair(padding), ceilMode };
   return apply(gatherOp, [x, kernels.maxPositions(stopGradient(x), windows)], windows);
-}
-
-function pair(value: number | Pair): Pair {
-  return typeof value === 'number' ? [value, value] : value;
 }

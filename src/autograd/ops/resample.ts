@@ -1,8 +1,8 @@
 import * as kernels from '../../runtime/kernels/resample.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
+import { type Pair, pair } from './pair.ts';
 
-type Pair = readonly [number, number];
 type Table = kernels.Table;
 
 interface Tables {
@@ -33,8 +33,9 @@ const resampleOp: Op<Tables> = {
 
 const tables = new Map<string, Table>();
 
-/** The table of this description, made once. */
+/** The table of this description, made once. Throws where there is no output. */
 function table(key: string, inputs: number, outputs: number, row: (output: number) => [number, number][]): Table {
+  if (!(outputs >= 1)) throw new Error(`${key}: an axis of ${inputs} pixels cannot become one of ${outputs}`);
   const name = `${key}:${inputs}:${outputs}`;
   let found = tables.get(name);
   if (!found) {
@@ -174,10 +175,6 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: UpfirdnOptions = {
   const { up = 1, down = 1, pad = [0, 0], flip = false, gain = 1 } = options;
   const pads = pad.length === 2 ? ([...pad, ...pad] as const) : pad;
   return apply(upfirdnOp, [x, filter], { up: pair(up), down: pair(down), pad: pads, flip, gain });
-}
-
-function pair(value: number | Pair): Pair {
-  return typeof value === 'number' ? [value, value] : value;
 }
 
 // Subsampling

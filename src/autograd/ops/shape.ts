@@ -20,7 +20,7 @@ const permuteOp: Op<{ axes: readonly number[] }> = {
   forward: ([x], { axes }) => {
     const strides = stridesOf(x.shape);
     const shape = axes.map(axis => x.shape[axis]);
-    const y = x.device.empty(shape);
+    const y = x.device.empty(shape, x.dtype);
     const from = { start: 0, strides: axes.map(axis => strides[axis]) };
     stridedCopy(x, from, y, { start: 0, strides: stridesOf(shape) }, shape);
     return y;
@@ -39,6 +39,14 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return apply(permuteOp, [x], { axes });
 }
 
+/** Values for each channel, [C], shaped to broadcast against x [N, C, …]. */
+export function perChannel(values: Tensor, x: Tensor): Tensor {
+  return reshape(
+    values,
+    x.shape.map((n, axis) => (axis === 1 ? n : 1)),
+  );
+}
+
 /** Swaps the two axes of a matrix. */
 export function transpose(x: Tensor): Tensor {
   return permute(x, [1, 0]);
@@ -50,7 +58,7 @@ const expandOp: Op<{ shape: Shape }> = {
     const offset = shape.length - x.rank;
     const own = stridesOf(x.shape);
     const strides = shape.map((_, axis) => (axis < offset || x.shape[axis - offset] === 1 ? 0 : own[axis - offset]));
-    const y = x.device.empty(shape);
+    const y = x.device.empty(shape, x.dtype);
     stridedCopy(x, { start: 0, strides }, y, { start: 0, strides: stridesOf(shape) }, shape);
     return y;
   },
@@ -97,7 +105,7 @@ const sliceOp: Op<Placement> = {
 const placeOp: Op<Placement> = {
   name: 'place',
   forward: ([x], placement) => {
-    const y = x.device.empty(placement.shape);
+    const y = x.device.empty(placement.shape, x.dtype);
     fill(y, 0);
     const contiguous = { start: 0, strides: stridesOf(x.shape) };
     stridedCopy(x, contiguous, y, walk(placement.shape, placement), x.shape);
@@ -106,14 +114,18 @@ const placeOp: Op<Placement> = {
   vjp: (g, { inputs: [x], attributes: { begin, step } }) => [apply(sliceOp, [g], { begin, step, shape: x.shape })],
 };
 
-/** x[begin:end:step] along every axis. */
+/** x[begin:end:step] along every axis; a negative step walks backwards, down to end -1. */
 export function slice(
   x: Tensor,
   { begin, end, step }: { begin: readonly number[]; end: readonly number[]; step?: readonly number[] },
 ): Tensor {
   const steps = step ?? begin.map(() => 1);
   const shape = begin.map((from, axis) => Math.ceil((end[axis] - from) / steps[axis]));
-  if (begin.length !== x.rank || begin.some((from, axis) => from < 0 || end[axis] > x.shape[axis] || shape[axis] < 1)) {
+  const isInside = (from: number, axis: number) => {
+    const size = x.shape[axis];
+    return from >= 0 && from < size && end[axis] >= -1 && end[axis] <= size && shape[axis] >= 1 && shape[axis] <= size;
+  };
+  if (begin.length !== x.rank || !begin.every(isInside)) {
     throw new Error(`slice [${begin.join(', ')}]..[${end.join(', ')}] is not inside ${x}`);
   }
   return apply(sliceOp, [x], { begin, step: steps, shape });
@@ -157,7 +169,7 @@ const concatOp: Op<{ axis: number }> = {
   forward: (tensors, { axis }) => {
     const total = tensors.reduce((n, tensor) => n + tensor.shape[axis], 0);
     const shape = tensors[0].shape.map((n, i) => (i === axis ? total : n));
-    const y = tensors[0].device.empty(shape);
+    const y = tensors[0].device.empty(shape, tensors[0].dtype);
     const strides = stridesOf(shape);
     let at = 0;
     for (const tensor of tensors) {
@@ -197,8 +209,12 @@ export function stack(tensors: readonly Tensor[], axis: number): Tensor {
   );
 }
 
-/** Cuts an axis into pieces of these sizes. */
+/** Cuts an axis into pieces of these sizes, which add up to its length. */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+  const length = x.shape[normalizeAxis(axis, x.rank)];
+  if (sizes.reduce((a, b) => a + b, 0) !== length) {
+    throw new Error(`split: pieces of ${sizes.join(', ')} do not add up to the ${length} of axis ${axis} of ${x}`);
+  }
   let at = 0;
   return sizes.map(size => {
     at += size;

@@ -23,13 +23,6 @@ const joined = (args: Args, inputs: Inputs): Tensor[] => (args.order as string[]
 
 const axesOf = (args: Args, x: Tensor): number[] => (args.axes as number[] | null) ?? x.shape.map((_, axis) => axis);
 
-/** Values for each channel, shaped to broadcast along axis 1. */
-const perChannel = (values: Tensor, x: Tensor): Tensor =>
-  ops.reshape(
-    values,
-    x.shape.map((n, axis) => (axis === 1 ? n : 1)),
-  );
-
 /** How each op of a golden file is computed here. An op that is not listed is unknown: no system of the project needs it. */
 const table: Record<string, Evaluate | undefined> = {
   conv2d: ({ input, weight, bias }, args) => {
@@ -52,9 +45,9 @@ const table: Record<string, Evaluate | undefined> = {
       pad: [pad[2], pad[3], pad[0], pad[1]],
     }),
   leaky_relu: ({ input }, args) => ops.leakyRelu(input, args as unknown as { slope: number; gain: number }),
-  fused_leaky_relu: ({ input, bias }, args) => ops.biasedLeakyRelu(input, perChannel(bias, input), args),
+  fused_leaky_relu: ({ input, bias }, args) => ops.biasedLeakyRelu(input, ops.perChannel(bias, input), args),
   relu: unary(ops.relu),
-  prelu: ({ input, weight }) => ops.prelu(input, weight.size > 1 ? perChannel(weight, input) : weight),
+  prelu: ({ input, weight }) => ops.prelu(input, weight.size > 1 ? ops.perChannel(weight, input) : weight),
   softplus: unary(ops.softplus),
   sigmoid: unary(ops.sigmoid),
   tanh: unary(ops.tanh),
