@@ -382,6 +382,17 @@ describe('options', () => {
     expect(throughJson(monitor).stopped).toBe(true);
   });
 
+  it('a stage that leaves without the monitor is one less, and changes nothing else', () => {
+    const monitor = new AbortionMonitor(relative({ patience: 2 }));
+    monitor.observe(0.5);
+    monitor.observe(0.5);
+    const before = monitor.state();
+    monitor.stageLeft();
+    expect(monitor.state()).toEqual({ ...before, active: 2 });
+    expect(monitor.observe(0.5).event).toMatchObject({ kind: 'ABORT', from: 2, to: 1 });
+    expect(() => monitor.stageLeft()).toThrow(RangeError);
+  });
+
   it('marginalGain fires when the last stage adds too little', () => {
     expect(marginalGain([1, 0.8, 0.6])).toBeCloseTo(0.25, 12);
     expect(() => marginalGain([1])).toThrow(RangeError);

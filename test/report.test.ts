@@ -123,6 +123,10 @@ describe('the report', () => {
     floor.abortion.floorFirings = 2;
     expect(text(renderReport(floor))).toMatch(/It fired 2 times with one stage left/);
     expect(text(renderReport(floor))).not.toMatch(/did not fire|No monitor fired/);
+    const late = sampleReport();
+    late.abortion.lateFirings = 1;
+    expect(text(renderReport(late))).toMatch(/It fired once so near the end of the run/);
+    expect(text(renderReport(late))).not.toMatch(/did not fire|No monitor fired/);
   });
 
   it('measures what a drop saves', () => {

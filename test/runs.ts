@@ -53,11 +53,12 @@ export async function trainRecipe(run: TestRun): Promise<{ training: Training; r
 }
 
 /** The lines of log.jsonl but for their times. */
-export function logOf(path: string): Omit<LogLine, 'msPerStep'>[] {
+export function logOf(path: string): Omit<LogLine, 'msPerStep' | 'waitedMs'>[] {
   const lines = readFileSync(join(path, 'log.jsonl'), 'utf8').trimEnd().split('\n');
   return lines.map(line => {
-    const { msPerStep, ...rest } = JSON.parse(line) as LogLine;
+    const { msPerStep, waitedMs, ...rest } = JSON.parse(line) as LogLine;
     if (!(msPerStep > 0)) throw new Error(`a step took ${msPerStep} ms`);
+    if (waitedMs !== undefined && !(waitedMs >= 0)) throw new Error(`a step waited ${waitedMs} ms`);
     return rest;
   });
 }
@@ -75,6 +76,9 @@ export function checkpointOf(path: string): { tensors: Map<string, string>; stat
   }
   const { wallSeconds, ...state } = JSON.parse(readFileSync(join(newest, 'state.json'), 'utf8'));
   if (!(wallSeconds >= 0)) throw new Error(`the checkpoint was written after ${wallSeconds} s`);
-  if (state.pending) delete state.pending.msPerStep;
+  for (const step of state.unseen) {
+    delete step.msPerStep;
+    delete step.waitedMs;
+  }
   return { tensors, state };
 }

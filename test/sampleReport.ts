@@ -79,6 +79,7 @@ export function sampleReport({
       options: presetOptions('robust', { window: 7 }),
       drops,
       floorFirings: 0,
+      lateFirings: 0,
       firstFirings: firstFirings({ 'paper-relative': presetOptions('paper-relative') }, observed),
       deciles: absoluteDeciles(observed),
     },

@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import * as ops from '../src/autograd/index.ts';
+import { full } from '../src/runtime/kernels/copy.ts';
 import { runReport } from '../src/train/runReport.ts';
-import type { Options } from '../src/train/training.ts';
+import type { Options, Recipe } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
 import { decodeEvents } from './events.ts';
 import stages from './fixtures/stages.ts';
@@ -59,12 +61,12 @@ test('the random numbers, the monitor and the optimiser are each part of what is
   expect(whole.checkpoint.state.control).toMatchObject({ monitor: { aborts: 2, active: 1 } });
 });
 
-test('a finished run goes on with more steps as if they had been asked for at once', async () => {
-  // The monitor fires in the shorter run's last ring, which that run sees only when it has ended.
+test.each([0, 3])('a finished run goes on with more steps as if they had been asked for at once (%i)', async rest => {
+  // The monitor fires in the shorter run's last rings, which that run sees only when it has ended.
   const firing = leftBy('whole').log.find(({ monitor }) => monitor?.event === 'ABORT')!;
-  await run('extended', { steps: Math.ceil(firing.step / 8) * 8 });
-  await run('extended', { steps: STEPS });
-  expect(leftBy('extended')).toEqual(leftBy('whole'));
+  await run(`extended-${rest}`, { steps: Math.ceil(firing.step / 8) * 8 + rest });
+  await run(`extended-${rest}`, { steps: STEPS });
+  expect(leftBy(`extended-${rest}`)).toEqual(leftBy('whole'));
 });
 
 test('a run that was killed between its end and its report ends again with the same log', async () => {
@@ -136,6 +138,23 @@ describe('a checkpoint that cannot be taken over is named, and the run stays as 
       writeFileSync(file, JSON.stringify({ step: 3 }).padEnd(readFileSync(file).length));
     };
     expect(await damage('state', change)).toMatch(/step-00000016 is damaged: its state\.json/);
+  });
+
+  test.each([
+    ['logged', { logged: -1 }],
+    ['unseen', { unseen: [{ step: 9 }] }],
+    ['activeStages', { activeStages: 0 }],
+    ['control', { control: { monitor: {}, shadows: {} } }],
+  ])('its state has no possible %s', async (name, changed) => {
+    const change = (checkpoint: string) => {
+      const file = join(checkpoint, 'state.json');
+      const state = JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...changed });
+      writeFileSync(file, state);
+      const manifest = join(checkpoint, 'complete.json');
+      const { files } = JSON.parse(readFileSync(manifest, 'utf8'));
+      writeFileSync(manifest, JSON.stringify({ files: { ...files, 'state.json': state.length } }));
+    };
+    expect(await damage(`state-${name}`, change)).toMatch(/^UserError: .*(not one of a run|not one of this run)/);
   });
 
   test('it is of a training with more stages, or of another monitor', async () => {
@@ -257,6 +276,29 @@ describe('abortion', () => {
     expect(result.lines[20].active).toBe(2);
   });
 
+  test('a stage that leaves by schedule is one less for the monitor', async () => {
+    const options = { abort: 'paper-absolute', threshold: 0, patience: 3, abortAt: '5', steps: 40 };
+    const { result } = await run('both', options);
+    const events = result.lines.flatMap(({ step, monitor }) => (monitor?.event ? [`${monitor.event}@${step}`] : []));
+    // With 'gt' it fires at every fourth failure: once with two stages left, then with one.
+    expect(events.slice(0, 3)).toEqual(['ABORT@4', 'FLOOR@8', 'FLOOR@12']);
+    expect(result.control!.report().drops.map(({ kind, effectiveStep }) => [kind, effectiveStep])).toEqual([
+      ['scheduled', 5],
+      ['obeyed', 17],
+    ]);
+    expect(result.lines.map(({ active }) => active).slice(15, 17)).toEqual([2, 1]);
+  });
+
+  test('a firing too late to have an effect is told as one', async () => {
+    const options = { abort: 'paper-absolute', threshold: 0, patience: 10, steps: 12 };
+    const { result, training } = await run('late', options);
+    expect(result.lines[10].monitor?.event).toBe('ABORT');
+    expect(result.control!.report()).toMatchObject({ drops: [], floorFirings: 0, lateFirings: 1 });
+    const html = runReport('stages', stages.defaults, holder.device, training, result)!;
+    expect(html).toContain('It fired once so near the end of the run that no step was left to train without the stage');
+    expect(html).not.toMatch(/did not fire|No monitor fired/);
+  });
+
   test('off: no stage leaves; the monitors that are not obeyed watch, and the report shows what they saw', async () => {
     const { training, result } = await run('off', { abort: 'off', steps: 64, window: 1 });
     const report = result.control!.report();
@@ -284,6 +326,47 @@ describe('abortion', () => {
       return count > 10;
     });
     expect(observation).toBe(firing + 1);
+  });
+});
+
+describe('the time of a step', () => {
+  test('is that of its own ring, not of the one that is waited for meanwhile', async () => {
+    const { device } = holder;
+    const heavy = device.keep(full(device, [1024, 1024], 0));
+    const onStep = (step: number) => {
+      if (step <= 8 || step > 16) return;
+      device.scope('much work', () => {
+        for (let i = 0; i < 4; i++) ops.matmul(heavy, heavy);
+      });
+    };
+    const { result } = await run('timed', { abort: 'off', stages: 1, steps: 40 }, { onStep });
+    device.discard(heavy);
+    const [, second, third, fourth, fifth] = [0, 8, 16, 24, 32].map(i => result.lines[i].msPerStep);
+    // The second ring is the slow one, by so much that other work on the machine cannot hide it.
+    for (const ms of [third, fourth, fifth]) expect(ms).toBeLessThan(second / 2);
+    expect(result.lines.filter(line => 'waitedMs' in line)).toEqual([]);
+  });
+
+  test('says what of it was waited for data, where the training has any to wait for', async () => {
+    const path = join(root, 'waited');
+    let waitedMs = 0;
+    const recipe: Recipe = {
+      ...stages,
+      async create(context) {
+        const training = await stages.create(context);
+        const prepare = training.prepare!.bind(training);
+        const waiting = {
+          async prepare(step: number) {
+            waitedMs += step === 3 ? 50 : 0.25;
+            await prepare(step);
+          },
+        };
+        return Object.defineProperty(Object.assign(training, waiting), 'waitedMs', { get: () => waitedMs });
+      },
+    };
+    await trainRecipe({ device: holder.device, recipe, options: { steps: 8 }, path });
+    const log = readFileSync(join(path, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(log.map(line => JSON.parse(line).waitedMs)).toEqual([0.25, 0.25, 50, 0.25, 0.25, 0.25, 0.25, 0.25]);
   });
 });
 

@@ -11,15 +11,16 @@ const SHADOWS = ['paper-relative', 'robust'];
 interface ControlState {
   monitor: MonitorState;
   shadows: ReturnType<ShadowMonitors['state']>;
-  losses: number[];
+  /** null where it was not finite. */
+  losses: (number | null)[];
   drops: Drop[];
   floorFirings: number;
 }
 
 /**
- * Decides which stages a run trains: the obeyed monitor and the schedule drop the last one, the shadow monitors only watch. It sees
- * the losses of the last active stage in order, some steps late; the decision then takes effect at a step that depends on the step number
- * alone.
+ * Decides which stages a run trains: the obeyed monitor and the schedule drop the last one, the shadow monitors only watch.
+ * It sees the losses of the last active stage in order, some steps late; a decision takes effect at a step that depends on
+ * the step number alone.
  */
 export class AbortionControl {
   private readonly monitor: AbortionMonitor;
@@ -33,14 +34,14 @@ export class AbortionControl {
     saved?: unknown,
   ) {
     const { preset, options } = stages.abortion;
-    const state = saved as ControlState | undefined;
+    const state = saved === undefined ? undefined : checkedState(saved);
     this.monitor = new AbortionMonitor(options, state?.monitor);
     const { window, initialStages, minStages } = options;
     const watched = SHADOWS.filter(name => name !== preset);
     const shadowOptions = watched.map(name => [name, presetOptions(name, { window, initialStages, minStages })]);
     this.shadows = new ShadowMonitors(Object.fromEntries(shadowOptions), state?.shadows);
     if (state) {
-      this.losses.push(...state.losses.map(loss => (loss === null ? Number.NaN : loss)));
+      this.losses.push(...state.losses.map(loss => loss ?? Number.NaN));
       this.drops.push(...state.drops);
       this.floorFirings = state.floorFirings;
     }
@@ -55,26 +56,29 @@ export class AbortionControl {
     return observation;
   }
 
-  /** Whether the schedule drops a stage before this step. */
+  /** Whether the schedule drops a stage before this step; like the monitor it leaves `minStages`. */
   isScheduled(step: number): boolean {
-    return this.stages.scheduledDrops.includes(step) && this.stages.active > 1;
+    const { scheduledDrops, active, abortion } = this.stages;
+    return scheduledDrops.includes(step) && active > abortion.options.minStages;
   }
 
-  /** Drops the last stage from `effectiveStep` on. */
+  /** Drops the last stage from `effectiveStep` on. The obeyed monitor knows of its own drops already. */
   drop(kind: Drop['kind'], decisionStep: number, effectiveStep: number): Drop {
     const from = this.stages.active;
-    if (from < 2) throw new UserError('abort: there is no stage left to drop');
     this.stages.dropLast();
+    if (kind === 'scheduled') this.monitor.stageLeft();
     const drop = { kind, decisionStep, effectiveStep, from, to: from - 1 };
     this.drops.push(drop);
     return drop;
   }
 
   report(): AbortionReport {
+    const obeyed = this.drops.filter(({ kind }) => kind === 'obeyed').length;
     return {
       ...this.stages.abortion,
       drops: this.drops,
       floorFirings: this.floorFirings,
+      lateFirings: this.monitor.state().aborts - obeyed,
       firstFirings: this.shadows.firstFirings(),
       deciles: absoluteDeciles(this.losses),
     };
@@ -86,9 +90,21 @@ export class AbortionControl {
     return {
       monitor: this.monitor.state(),
       shadows: this.shadows.state(),
-      losses: losses.map(loss => (Number.isFinite(loss) ? loss : (null as unknown as number))),
+      losses: losses.map(loss => (Number.isFinite(loss) ? loss : null)),
       drops,
       floorFirings,
     };
   }
+}
+
+function checkedState(saved: unknown): ControlState {
+  const { losses, drops, floorFirings } = (saved ?? {}) as Partial<ControlState>;
+  const valid =
+    Array.isArray(losses) &&
+    losses.every(loss => loss === null || typeof loss === 'number') &&
+    Array.isArray(drops) &&
+    drops.every(drop => [drop?.decisionStep, drop?.effectiveStep, drop?.from, drop?.to].every(Number.isInteger)) &&
+    Number.isInteger(floorFirings);
+  if (!valid) throw new UserError('abort: the saved state is not one of this run; start a new run');
+  return saved as ControlState;
 }

@@ -43,6 +43,8 @@ export interface AbortionReport {
   drops: readonly Drop[];
   /** How often the obeyed monitor fired with no stage left to drop. */
   floorFirings: number;
+  /** How often it fired so near the end of the run that no step was left to train without the stage. */
+  lateFirings: number;
   /** Of the monitors that the run did not obey; observation n is the n-th step of the log. */
   firstFirings: readonly FirstFiring[];
   deciles: readonly DecileFiring[];

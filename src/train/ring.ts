@@ -39,10 +39,6 @@ export class LossRing {
     this.filled.push({ step, present: new Set(Object.keys(losses)) });
   }
 
-  get count(): number {
-    return this.filled.length;
-  }
-
   /** Starts reading what was noted and empties the ring. */
   read(): Promise<StepLosses[]> {
     const { filled, names } = this;
@@ -59,6 +55,10 @@ export class LossRing {
       }));
     });
   }
+
+  release(): void {
+    this.device.discard(this.buffer);
+  }
 }
 
 /** The two words that live on the device for a step: its number and its gate. */
@@ -74,5 +74,10 @@ export class StepWords {
   begin(step: number): void {
     this.device.write(this.stepNumber, [step]);
     fill(this.gate, 0);
+  }
+
+  release(): void {
+    this.device.discard(this.stepNumber);
+    this.device.discard(this.gate);
   }
 }

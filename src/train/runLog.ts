@@ -6,7 +6,11 @@ import type { StepLosses } from './ring.ts';
 /** One line of log.jsonl. */
 export interface LogLine extends StepLosses {
   readonly active: number;
+  /** The step's share of the time that its ring took, from the arrival of the losses before to that of its own. */
   readonly msPerStep: number;
+  /** How much of its ring's time the step waited for data, in trainings that read them from a disk. */
+  readonly waitedMs?: number;
+  /** Images trained on so far. */
   readonly images: number;
   /** The abortion monitor after this step, in runs with stages. */
   readonly monitor?: { count: number; good: boolean | null; baseline: number | null; event?: string };
@@ -41,8 +45,9 @@ export class RunLog {
   add(lines: readonly LogLine[]): void {
     this.lines.push(...lines);
     this.enqueue(() => this.folder.append('log.jsonl', lines.map(formatLine).join('')));
-    for (const { step, losses, msPerStep, active } of lines) {
+    for (const { step, losses, msPerStep, waitedMs, active } of lines) {
       const scalars: Record<string, number> = { 'time/ms per step': msPerStep };
+      if (waitedMs !== undefined) scalars['time/ms waited for data'] = waitedMs;
       if (active > 0) scalars['stages/active'] = active;
       for (const [name, value] of Object.entries(losses)) if (!Number.isNaN(value)) scalars[`loss/${name}`] = value;
       this.events.scalars(scalars, step);

@@ -6,8 +6,9 @@ import type { Device } from '../runtime/device.ts';
 import type { Observation } from './abortion.ts';
 import { AbortionControl } from './abortionControl.ts';
 import { type Checkpoint, latestCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import { LossRing, RING, type StepLosses, StepWords } from './ring.ts';
+import { LossRing, RING, StepWords } from './ring.ts';
 import { type LogLine, RunLog } from './runLog.ts';
+import { decodeStep, encodeStep, type MadeStep, type RunState, runStateOf } from './runState.ts';
 import type { Evaluation, Options, Training } from './training.ts';
 
 /** Steps in a row that may be not finite before the run stops. */
@@ -56,26 +57,19 @@ export interface RunResult {
   readonly evaluation: Evaluation | undefined;
 }
 
-/** The steps of a ring whose losses are on their way to the host. */
-interface Pending {
-  readonly losses: Promise<StepLosses[]>;
-  readonly active: readonly number[];
-  readonly msPerStep: number;
-}
-
 /**
  * Trains until `options.steps`, or for `options.minutes`, from the newest checkpoint of the folder if there is one.
  *
- * Losses are read a ring of steps at a time. When one ring is full, the one before is waited for, logged, and replayed in order
- * through the abortion monitor; what the monitor decides takes effect at once. So at every moment the number of active stages depends on
- * the step number alone, and a run that was killed and resumed equals one that was not.
+ * Losses are read a ring of steps at a time. When one ring is full, the one before is waited for, logged, and replayed in
+ * order through the abortion monitor; what the monitor decides takes effect at once. So at every moment the number of active
+ * stages depends on the step number alone, and a run that was killed and resumed equals one that was not.
  */
 export async function train(run: RunOptions): Promise<RunResult> {
   const { device, training, folder, options } = run;
   const steps = Number(options.steps);
   const checkpoints = await folder.folder('checkpoints');
   const found = await latestCheckpoint(checkpoints);
-  const state = found?.state as RunState | undefined;
+  const state = found && runStateOf(found);
   // A checkpoint that does not fit shows here, before anything is written.
   if (found && state) restoreTraining(training, found, state);
   const control = training.stages && new AbortionControl(training.stages, state?.control);
@@ -94,16 +88,11 @@ export async function train(run: RunOptions): Promise<RunResult> {
       const last = Math.min(step + RING - (step % RING), steps);
       while (step < last) await loop.step(++step);
       await loop.turn(step, wallSeconds());
-      const every = Number(options.saveEvery);
-      if (every > 0 && Math.floor(step / every) > Math.floor((step - RING) / every))
-        await loop.aside(() => loop.save(step, wallSeconds()));
-      const sampleEvery = Number(options.sampleEvery);
-      if (sampleEvery > 0 && step < steps && Math.floor(step / sampleEvery) > Math.floor((step - RING) / sampleEvery)) {
-        await loop.aside(() => loop.sample(step));
-      }
+      if (isDue(step, Number(options.saveEvery))) await loop.aside(() => loop.save(step, wallSeconds()));
+      if (step < steps && isDue(step, Number(options.sampleEvery))) await loop.aside(() => loop.sample(step));
     }
     const finished = isOver();
-    // Saved with its last ring unseen, as at any other step: a finished run can go on with more steps.
+    // Saved with its last steps unseen, as at any other step: a finished run can go on with more steps.
     await loop.save(step, wallSeconds());
     if (finished) {
       await loop.drain(step, wallSeconds());
@@ -115,25 +104,15 @@ export async function train(run: RunOptions): Promise<RunResult> {
     return { steps: step, finished, wallSeconds: wallSeconds(), lines: log.lines, control, evaluation };
   } finally {
     discardEffects();
+    loop.release();
     await log.flush();
   }
 }
 
-/** state.json of a checkpoint. */
-interface RunState {
-  readonly step: number;
-  /** The last step in log.jsonl; the later ones are in `pending`. */
-  readonly logged: number;
-  readonly wallSeconds: number;
-  readonly activeStages: number | undefined;
-  readonly control: unknown;
-  readonly pending: { losses: SavedLosses[]; active: number[]; msPerStep: number } | undefined;
-  readonly training: unknown;
-  readonly [key: string]: unknown;
+/** Whether a multiple of `every` (0 for never) lies in the ring that ends with this step. */
+function isDue(step: number, every: number): boolean {
+  return every > 0 && Math.floor(step / every) > Math.floor((step - RING) / every);
 }
-
-/** StepLosses with texts for what JSON cannot say. */
-type SavedLosses = Omit<StepLosses, 'losses'> & { losses: Record<string, number | string> };
 
 function restoreTraining(training: Training, checkpoint: Checkpoint, state: RunState): void {
   const { stages } = training;
@@ -145,9 +124,14 @@ function restoreTraining(training: Training, checkpoint: Checkpoint, state: RunS
 class Loop {
   private readonly ring: LossRing;
   private readonly words: StepWords;
-  private active: number[] = [];
-  private pending: Pending | undefined;
+  /** What the host knows of the steps in the ring. */
+  private made: { active: number; waitedMs?: number }[] = [];
+  /** The last full ring: its losses are on their way. */
+  private pending: Promise<MadeStep[]> | undefined;
+  /** The first steps of the ring now being filled, where an earlier run ended in its middle. */
+  private open: readonly MadeStep[];
   private ringStarted = performance.now();
+  /** Steps in a row, up to the last one seen, that were not finite; a run that is taken up again counts anew. */
   private broken = 0;
   private images: number;
 
@@ -163,14 +147,19 @@ class Loop {
     const { device, training } = run;
     this.ring = new LossRing(device, training.lossNames);
     this.words = new StepWords(device);
-    this.pending = state?.pending && restorePending(state.pending);
-    this.images = log.lines[log.lines.length - 1]?.images ?? 0;
+    const unseen = state?.unseen.map(decodeStep) ?? [];
+    const isOpen = ({ step }: MadeStep) => step > state!.step - (state!.step % RING);
+    const full = unseen.filter(step => !isOpen(step));
+    this.pending = full.length > 0 ? Promise.resolve(full) : undefined;
+    this.open = unseen.filter(isOpen);
+    this.images = log.lines.at(-1)?.images ?? 0;
   }
 
   /** Makes one step: everything is queued, nothing is waited for. */
   async step(step: number): Promise<void> {
     const { device, training } = this.run;
     if (this.control?.isScheduled(step)) this.drop('scheduled', step, step);
+    const waitedBefore = training.waitedMs;
     await training.prepare?.(step);
     const { words, ring } = this;
     device.scope(`training step ${step}`, () => {
@@ -178,75 +167,90 @@ class Loop {
       const losses = training.step({ step, stepNumber: words.stepNumber, gate: words.gate });
       ring.push(step, losses, words.gate);
     });
-    this.active.push(training.stages?.active ?? 0);
+    const waited = waitedBefore === undefined ? {} : { waitedMs: round(training.waitedMs! - waitedBefore) };
+    this.made.push({ active: training.stages?.active ?? 0, ...waited });
   }
 
-  /** A ring is full: starts reading it, and deals with the one before. */
+  /** Starts reading the steps just made and, where they fill their ring, deals with the ring before. */
   async turn(step: number, wallSeconds: number): Promise<void> {
-    const count = this.ring.count;
-    if (count === 0) return;
-    const losses = this.ring.read();
-    losses.catch(() => {}); // awaited below, or in the next turn
-    const previous = this.pending;
-    const lines = previous ? await this.replay(previous, step + 1) : [];
-    const now = performance.now();
-    this.pending = { losses, active: this.active, msPerStep: (now - this.ringStarted) / count };
-    this.ringStarted = now;
-    this.active = [];
+    const ring = this.read();
+    if (step % RING !== 0) {
+      // The run ends here. With more steps it would go on to fill this ring before the one before is seen.
+      this.open = await ring;
+      return;
+    }
+    const lines = this.pending ? this.replay(await this.pending, step + 1) : [];
+    this.pending = ring;
     this.tell(lines, step, wallSeconds);
   }
 
-  /** Deals with the last ring, at the end of the run. */
+  /** Deals with the steps not yet seen, at the end of the run. */
   async drain(step: number, wallSeconds: number): Promise<void> {
-    if (!this.pending) return;
-    const lines = await this.replay(this.pending, Number.POSITIVE_INFINITY);
+    const lines = this.replay(await this.unseen(), Number.POSITIVE_INFINITY);
     this.pending = undefined;
+    this.open = [];
     this.tell(lines, step, wallSeconds);
   }
 
-  /** Logs the steps of a ring and lets the monitor see them; what it decides takes effect at `nextStep`. */
-  private async replay({ losses, active, msPerStep }: Pending, nextStep: number): Promise<LogLine[]> {
+  /** The steps of the ring, when their losses arrive: the device has then made them, which tells how long that took. */
+  private read(): Promise<MadeStep[]> {
+    const { made, open } = this;
+    this.made = [];
+    this.open = [];
+    const steps = this.ring.read().then(losses => {
+      const now = performance.now();
+      const msPerStep = round((now - this.ringStarted) / losses.length);
+      this.ringStarted = now;
+      return [...open, ...losses.map((entry, i) => ({ ...entry, ...made[i], msPerStep }))];
+    });
+    steps.catch(() => {}); // whoever awaits it hears of the failure
+    return steps;
+  }
+
+  private async unseen(): Promise<MadeStep[]> {
+    return [...((await this.pending) ?? []), ...this.open];
+  }
+
+  /** Logs steps and lets the monitor see them; what it decides takes effect at `nextStep`. */
+  private replay(steps: readonly MadeStep[], nextStep: number): LogLine[] {
     const { training } = this.run;
     const lines: LogLine[] = [];
-    for (const [i, entry] of (await losses).entries()) {
+    for (const step of steps) {
       this.images += training.imagesPerStep;
-      const common = { ...entry, active: active[i], msPerStep: round(msPerStep), images: this.images };
-      this.broken = entry.finite ? 0 : this.broken + 1;
-      const observation = this.observe(entry, active[i]);
-      lines.push(observation ? { ...common, monitor: brief(observation) } : common);
+      this.broken = step.finite ? 0 : this.broken + 1;
+      const observation = this.observe(step);
+      const line = { ...step, images: this.images };
+      lines.push(observation ? { ...line, monitor: brief(observation) } : line);
       if (observation?.event?.kind === 'ABORT' && nextStep !== Number.POSITIVE_INFINITY) {
-        this.drop('obeyed', entry.step, nextStep);
+        this.drop('obeyed', step.step, nextStep);
       }
     }
     this.log.add(lines);
-    if (this.broken >= MAX_BROKEN_STEPS) this.giveUp(lines);
+    if (this.broken >= MAX_BROKEN_STEPS) this.giveUp();
     return lines;
   }
 
   /** Shows the monitor the loss of the last stage that was active at a step. */
-  private observe(entry: StepLosses, active: number): Observation | undefined {
+  private observe({ losses, active }: MadeStep): Observation | undefined {
     const { stages } = this.run.training;
-    if (!this.control || !stages) return undefined;
-    return this.control.observe(entry.losses[stages.lossName(active)]);
+    return stages && this.control?.observe(losses[stages.lossName(active)]);
   }
 
   private drop(kind: 'obeyed' | 'scheduled', decisionStep: number, effectiveStep: number): void {
-    if ((this.run.training.stages?.active ?? 1) < 2) return;
     const drop = this.control!.drop(kind, decisionStep, effectiveStep);
     const why = kind === 'obeyed' ? `the monitor fired at step ${decisionStep}` : 'as scheduled';
     this.run.watcher?.message?.(`stage ${drop.from} dropped from step ${effectiveStep} on: ${why}`);
   }
 
-  private giveUp(lines: readonly LogLine[]): never {
-    const { step } = lines[lines.length - 1];
+  private giveUp(): never {
     throw new UserError(
-      `the losses were not finite for ${this.broken} steps, up to step ${step}; nothing was updated in them. ` +
-        'Lower --lr, or go on from an earlier checkpoint',
+      `the losses were not finite for ${this.broken} steps, up to step ${this.log.lines.at(-1)?.step}; nothing was ` +
+        'updated in them. Lower --lr, or go on from an earlier checkpoint',
     );
   }
 
   private tell(lines: readonly LogLine[], step: number, wallSeconds: number): void {
-    const line = lines[lines.length - 1];
+    const line = lines.at(-1);
     if (!line) return;
     const { options, training, watcher } = this.run;
     const steps = Number(options.steps);
@@ -260,26 +264,25 @@ class Loop {
     });
   }
 
-  /** Does what is no step: its time is not the steps'. */
+  /** Does what is no step, when all steps are made: its time is not the steps'. */
   async aside(work: () => Promise<void>): Promise<void> {
-    await this.run.device.finish();
-    const began = performance.now();
+    await this.pending;
     await work();
-    this.ringStarted += performance.now() - began;
+    this.ringStarted = performance.now();
   }
 
   /** Writes a checkpoint. */
   async save(step: number, wallSeconds: number): Promise<void> {
     const { training, options } = this.run;
     await this.log.flush();
-    const pending = this.pending && (await savePending(this.pending));
+    const unseen = (await this.unseen()).map(encodeStep);
     const state: RunState = {
       step,
-      logged: step - (pending?.losses.length ?? 0),
+      logged: step - unseen.length,
       wallSeconds,
       activeStages: training.stages?.active,
       control: this.control?.state(),
-      pending,
+      unseen,
       training: training.state?.(),
     };
     await saveCheckpoint(this.checkpoints, training, state, Number(options.keep));
@@ -292,6 +295,12 @@ class Loop {
       this.run.watcher?.samples?.(step, grid);
     }
   }
+
+  /** Gives the loop's own memory back. */
+  release(): void {
+    this.ring.release();
+    this.words.release();
+  }
 }
 
 function brief({ count, good, baseline, event }: Observation): LogLine['monitor'] {
@@ -300,22 +309,4 @@ function brief({ count, good, baseline, event }: Observation): LogLine['monitor'
 
 function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
-}
-
-async function savePending({ losses, active, msPerStep }: Pending): Promise<RunState['pending']> {
-  const entries = (await losses).map(entry => ({
-    ...entry,
-    losses: Object.fromEntries(
-      Object.entries(entry.losses).map(([name, value]) => [name, Number.isFinite(value) ? value : String(value)]),
-    ),
-  }));
-  return { losses: entries, active: [...active], msPerStep };
-}
-
-function restorePending({ losses, active, msPerStep }: NonNullable<RunState['pending']>): Pending {
-  const entries = losses.map(entry => ({
-    ...entry,
-    losses: Object.fromEntries(Object.entries(entry.losses).map(([name, value]) => [name, Number(value)])),
-  }));
-  return { losses: Promise.resolve(entries), active, msPerStep };
 }

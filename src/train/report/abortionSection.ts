@@ -6,29 +6,34 @@ import { quantiles } from './periods.ts';
 
 /** What the monitors did, and would have done. */
 export function abortionSection({ abortion, log }: RunReport): string {
-  const { preset, options, drops, floorFirings, firstFirings, deciles } = abortion;
+  const { preset, options, drops, floorFirings, lateFirings, firstFirings, deciles } = abortion;
   const name = escapeHtml(preset);
   const obeyed = drops.filter(({ kind }) => kind === 'obeyed');
   const scheduled = drops.filter(({ kind }) => kind === 'scheduled');
+  const fired = obeyed.length + floorFirings + lateFirings > 0;
   const shadowsFired = firstFirings.some(({ observation }) => observation !== null);
   const parts = ['<h2>Abortion monitor</h2>'];
   if (options.mode === 'off') parts.push('<p>The run obeyed no monitor.</p>');
   else parts.push(`<p>The run obeyed <strong>${name}</strong>: ${describe(options)}.</p>`);
+  if (!fired && !shadowsFired) {
+    const watching = firstFirings.length > 0 ? ', neither one obeyed nor one that only watched' : '';
+    parts.push(`<p><strong>No monitor fired</strong>${watching}.</p>`);
+  } else if (!fired && options.mode !== 'off') {
+    parts.push('<p><strong>It did not fire</strong> and dropped no stage.</p>');
+  }
   if (obeyed.length > 0) {
     parts.push(
       `<p>It fired ${obeyed.length === 1 ? 'once and' : `${obeyed.length} times and each time`} dropped the last stage.</p>`,
     );
-  } else if (shadowsFired || floorFirings > 0) {
-    if (options.mode !== 'off' && floorFirings === 0)
-      parts.push(`<p><strong>It did not fire</strong> and dropped no stage.</p>`);
-  } else {
-    const watching = firstFirings.length > 0 ? ', neither one obeyed nor one that only watched' : '';
-    parts.push(`<p><strong>No monitor fired</strong>${watching}.</p>`);
   }
   if (floorFirings > 0) {
-    const times = floorFirings === 1 ? 'once' : `${formatNumber(floorFirings)} times`;
     const left = options.minStages === 1 ? 'one stage' : `${options.minStages} stages`;
-    parts.push(`<p>It fired ${times} with ${left} left, where nothing may leave.</p>`);
+    parts.push(`<p>It fired ${times(floorFirings)} with ${left} left, where nothing may leave.</p>`);
+  }
+  if (lateFirings > 0) {
+    parts.push(
+      `<p>It fired ${times(lateFirings)} so near the end of the run that no step was left to train without the stage.</p>`,
+    );
   }
   if (scheduled.length > 0) {
     const which = scheduled.length === 1 ? 'One drop was' : `${scheduled.length} drops were`;
@@ -107,13 +112,17 @@ export function savingSection(run: RunReport, periods: Period[]): string {
 ${table('rlrrrrl', head, rows)}`;
 }
 
+function times(count: number): string {
+  return count === 1 ? 'once' : `${formatNumber(count)} times`;
+}
+
 function firingStep({ observation }: { observation: number | null }, steps: readonly number[]): string {
   return observation === null ? '<span class="muted">never</span>' : formatNumber(steps[observation - 1]);
 }
 
 /** The rule of a monitor in words. */
 function describe(options: AbortionOptions): string {
-  const times = `${options.patience}${options.fireWhen === 'gt' ? ' + 1' : ''}`;
+  const patience = `${options.patience}${options.fireWhen === 'gt' ? ' + 1' : ''}`;
   const value = options.signal === 'trainStep' ? 'the loss' : `the mean of every ${options.window} losses`;
   const settling = [
     ...(options.warmup > 0 ? [`the first ${options.warmup}`] : []),
@@ -127,5 +136,5 @@ function describe(options: AbortionOptions): string {
     marginalGain: `shows the last stage to gain less than ${formatPercent(options.tau)}`,
   };
   const after = settling.length > 0 ? `; ${settling.join(' and ')} do not count` : '';
-  return `the last stage leaves when ${value} ${rules[options.mode]}, ${times} times in a row${after}`;
+  return `the last stage leaves when ${value} ${rules[options.mode]}, ${patience} times in a row${after}`;
 }
