@@ -25,6 +25,8 @@ for (const file of ['irse', 'encoders-psp', 'e2style-encoder']) {
   test.each(named)('%s lists its state in the official order', (_, golden) => {
     const official = [...golden.state!].sort((a, b) => a[4] - b[4]).map(([key, shape]) => ({ key, shape }));
     const { module } = builders[golden.module!]!(golden);
-    expect([...module!.state()].map(([key, { shape }]) => ({ key, shape }))).toEqual(official);
+    // The cases leave the counters out.
+    const state = [...module!.state()].filter(([, { isOptional }]) => !isOptional);
+    expect(state.map(([key, { shape }]) => ({ key, shape }))).toEqual(official);
   });
 }

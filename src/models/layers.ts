@@ -4,7 +4,7 @@ import { full } from '../runtime/kernels/copy.ts';
 import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { defer } from './effects.ts';
-import { type Counter, fanIn, type Init, Module, ones, type Parameter, zeros } from './module.ts';
+import { fanIn, type Init, Module, ones, type Parameter, zeros } from './module.ts';
 
 /** A module of one tensor in, one tensor out. */
 export interface Layer extends Module {
@@ -113,14 +113,14 @@ export class Linear extends Module {
 /**
  * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
  * the variance unbiased, by `momentum`; in evaluation it uses the running averages. Without `affine` it ends there, else a
- * learned weight and bias follow.
+ * learned weight and bias follow. As in PyTorch it counts the batches in its averages, and as there nothing depends on it.
  */
 export class BatchNorm extends Module {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
   readonly runningMean: Parameter;
   readonly runningVar: Parameter;
-  private readonly batches: Counter;
+  private readonly batches: Parameter;
   private readonly epsilon: number;
   private readonly momentum: number;
 
@@ -139,7 +139,7 @@ export class BatchNorm extends Module {
     this.bias = affine ? this.parameter('bias', [channels], zeros) : undefined;
     this.runningMean = this.buffer('running_mean', [channels], zeros);
     this.runningVar = this.buffer('running_var', [channels], ones);
-    this.batches = this.counter('num_batches_tracked');
+    this.batches = this.buffer('num_batches_tracked', [], zeros, { optional: true });
   }
 
   forward(x: Tensor): Tensor {
@@ -154,10 +154,10 @@ export class BatchNorm extends Module {
       throw new Error(`batch normalisation in training needs more than one value a channel, ${x} has one`);
     const { output, mean, variance } = ops.batchNormTraining(x, weight, bias, { epsilon });
     defer([mean, variance], gate => {
-      const rate = constant(x.device, this.momentum);
+      const [one, rate] = [constant(x.device, 1), constant(x.device, this.momentum)];
       updateRunningAverage(this.runningMean.value, mean, rate, gate);
       updateRunningAverage(this.runningVar.value, variance, rate, gate, count / (count - 1));
-      this.batches.value++;
+      updateRunningAverage(this.batches.value, ops.add(this.batches.value, 1), one, gate);
     });
     return output;
   }

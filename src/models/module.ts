@@ -33,6 +33,8 @@ export class Parameter {
     readonly shape: Shape,
     readonly init: Init,
     readonly isBuffer = false,
+    /** Files may lack it; it is 0 then. */
+    readonly isOptional = false,
   ) {
     this.trainable = !isBuffer;
   }
@@ -54,22 +56,12 @@ export class Parameter {
     return sizeOf(this.shape);
   }
 
-  /** Whether the parameter is on a device. */
-  get isPlaced(): boolean {
-    return this.tensor !== undefined;
-  }
-
   /** Turns gradients on or off; the handle of the other kind is forgotten. */
   setTrainable(trainable: boolean): void {
     if (this.isBuffer || trainable === this.trainable) return;
     this.trainable = trainable;
     if (this.tensor) this.value = this.tensor.alias();
   }
-}
-
-/** A whole-number buffer that lives on the host, as BatchNorm's num_batches_tracked. */
-export interface Counter {
-  value: number;
 }
 
 /**
@@ -79,7 +71,6 @@ export interface Counter {
 export abstract class Module {
   private readonly ownParameters = new Map<string, Parameter>();
   private readonly ownBuffers = new Map<string, Parameter>();
-  private readonly ownCounters = new Map<string, Counter>();
   private readonly children = new Map<string, Module>();
   /** Whether batch statistics are used and running ones updated. */
   training = true;
@@ -90,16 +81,10 @@ export abstract class Module {
     return parameter;
   }
 
-  protected buffer(key: string, shape: Shape, init: Init): Parameter {
-    const buffer = new Parameter(key, shape, init, true);
+  protected buffer(key: string, shape: Shape, init: Init, { optional = false } = {}): Parameter {
+    const buffer = new Parameter(key, shape, init, true, optional);
     this.ownBuffers.set(key, buffer);
     return buffer;
-  }
-
-  protected counter(key: string): Counter {
-    const counter = { value: 0 };
-    this.ownCounters.set(key, counter);
-    return counter;
   }
 
   protected child<T extends Module>(key: string, module: T): T {
@@ -127,15 +112,6 @@ export abstract class Module {
   /** The learned parameters by their full keys. */
   parameters(): Map<string, Parameter> {
     return new Map([...this.state()].filter(([, parameter]) => !parameter.isBuffer));
-  }
-
-  /** The host's counters by their full keys. */
-  counters(): Map<string, Counter> {
-    const counters = new Map<string, Counter>();
-    for (const [path, module] of this.modules()) {
-      for (const [key, counter] of module.ownCounters) counters.set(path ? `${path}.${key}` : key, counter);
-    }
-    return counters;
   }
 
   get parameterCount(): number {
@@ -222,11 +198,10 @@ export function placementOf(module: Module): Placement {
   return placement;
 }
 
-/** Gives a module's memory back, as when its stage was dropped. */
+/** Gives back the memory of a module that was initialised as a whole: its parts share buffers. */
 export function release(module: Module): void {
-  for (const parameter of module.state().values()) {
-    if (parameter.isPlaced) parameter.value.device.discard(parameter.value);
-  }
+  const { chunks, bufferChunks } = placementOf(module);
+  for (const chunk of [...chunks, ...bufferChunks]) chunk.device.discard(chunk);
   placements.delete(module);
 }
 
@@ -271,8 +246,8 @@ function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Omit
 export type StateDict = ReadonlyMap<string, { readonly shape: Shape; readonly data: ArrayLike<number> }>;
 
 /**
- * Overwrites a module's parameters and buffers by key. Every key of the module must be there with its shape; further keys are
- * refused unless `ignoreUnknown`. Counters are optional.
+ * Overwrites a module's parameters and buffers by key. Every key of the module must be there with its shape, but for
+ * optional ones; further keys are refused unless `ignoreUnknown`.
  *
  * @throws UserError that says key, found and wanted, with `source` as the place; nothing is written then.
  */
@@ -282,28 +257,29 @@ export function loadStateDict(
   { source = 'state dict', ignoreUnknown = false }: { source?: string; ignoreUnknown?: boolean } = {},
 ): void {
   const state = module.state();
-  const counters = module.counters();
-  for (const [key, { shape }] of state) {
+  for (const [key, { shape, isOptional }] of state) {
     const found = values.get(key);
+    if (!found && isOptional) continue;
     if (!found) throw new UserError(`${source}: no tensor "${key}"; the file is of another model`);
     if (!sameShape(found.shape, shape)) {
       throw new UserError(`${source}: "${key}" is ${shapeText(found.shape)}, the model wants ${shapeText(shape)}`);
     }
   }
   for (const key of values.keys()) {
-    if (!state.has(key) && !counters.has(key) && !ignoreUnknown) {
+    if (!state.has(key) && !ignoreUnknown) {
       throw new UserError(`${source}: "${key}" is unknown to the model; the file is of another one`);
     }
   }
-  for (const [key, { value }] of state) value.device.write(value, values.get(key)!.data);
-  for (const [key, counter] of counters) counter.value = Number(values.get(key)?.data[0] ?? 0);
+  for (const [key, { value, size }] of state) {
+    const data = values.get(key)?.data ?? new Float32Array(size);
+    // PyTorch's counters are int64.
+    value.device.write(value, data instanceof BigInt64Array ? Float32Array.from(data, Number) : data);
+  }
 }
 
-/** Reads a module's parameters, buffers and counters back. */
+/** Reads a module's parameters and buffers back. */
 export async function readStateDict(module: Module): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
-  const reads = [...module.state()].map(([key, { value, shape }]) => ({ key, shape, data: value.read() }));
-  const result = new Map<string, { shape: Shape; data: Float32Array }>();
-  for (const { key, shape, data } of reads) result.set(key, { shape, data: await data });
-  for (const [key, { value }] of module.counters()) result.set(key, { shape: [], data: Float32Array.of(value) });
-  return result;
+  const state = [...module.state()];
+  const values = await Promise.all(state.map(([, { value }]) => value.read()));
+  return new Map(state.map(([key, { shape }], i) => [key, { shape, data: values[i] }]));
 }

@@ -3,8 +3,8 @@ import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /**
- * Moves the parameters of `average` towards those of `source`, a module of the same structure, by `rate` f32 [1], and copies buffers and
- * counters. Nothing moves where `gate` u32 [1] is not 0 (the step was not finite).
+ * Moves the parameters of `average` towards those of `source`, a module of the same structure, by `rate` f32 [1], and copies
+ * buffers. Nothing moves where `gate` u32 [1] is not 0 (the step was not finite).
  */
 export function updateEma(average: Module, source: Module, rate: Tensor, gate: Tensor): void {
   const chunks = placementOf(source).chunks;
@@ -14,7 +14,7 @@ export function updateEma(average: Module, source: Module, rate: Tensor, gate: T
   copyBuffers(average, source);
 }
 
-/** Copies parameters, buffers and counters: where an average starts. */
+/** Copies parameters and buffers: where an average starts. */
 export function copyState(target: Module, source: Module): void {
   const chunks = placementOf(source).chunks;
   placementOf(target).chunks.forEach((chunk, i) => {
@@ -29,8 +29,6 @@ function copyBuffers(target: Module, source: Module): void {
   placementOf(target).bufferChunks.forEach((chunk, i) => {
     chunk.device.copy(chunks[i], chunk);
   });
-  const counters = source.counters();
-  for (const [key, counter] of target.counters()) counter.value = counters.get(key)!.value;
 }
 
 export interface EmaSchedule {

@@ -8,7 +8,8 @@ export async function exportWeights(folder: Folder, { exports = {} }: Training):
   const written: string[] = [];
   for (const [name, module] of Object.entries(exports)) {
     const state = await readStateDict(module);
-    for (const key of module.counters().keys()) state.delete(key);
+    // Counters, which f16 could not hold.
+    for (const [key, { isOptional }] of module.state()) if (isOptional) state.delete(key);
     await (await folder.folder('weights')).write(`${name}.safetensors`, writeSafetensors(state, { dtype: 'F16' }));
     written.push(`weights/${name}.safetensors`);
   }
