@@ -1,8 +1,10 @@
 // m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 // p -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
-// Adam (Kingma and Ba 2015, algorithm 1) on one flat chunk of parameters; t is the number of steps of the parameter itself.
+// Adam (Kingma and Ba 2015, algorithm 1) on one flat chunk of parameters; t is the number of steps of the parameter
+// itself.
 //
-// 0: progress  [parameters]  (see optimizer_step.wgsl)     1: owners  [size / 64]  (u32: the parameter of each 64 elements)
+// 0: progress  [parameters]  (see optimizer_step.wgsl)
+// 1: owners  [size / 64]  (u32: the parameter of each 64 elements)
 // 2: rate  [1]     3: g  [size]     4: m  [size]     5: v  [size]     6: p  [size]
 // An invocation updates four neighbours. Parameters that do not move keep p, m and v.
 

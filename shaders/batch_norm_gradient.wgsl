@@ -1,6 +1,6 @@
 // h[n, c, i] = weight[c] / sigma * (g[n, c, i] - s[c] / M - (x[n, c, i] - mean[c]) / sigma * t[c] / M)
-// with sigma = sqrt(variance[c] + epsilon) and M = N * plane: the gradient of batch normalisation over the batch in its input. s and t are
-// the sums of batch_norm_sums.wgsl.
+// with sigma = sqrt(variance[c] + epsilon) and M = N * plane: the gradient of batch normalisation over the batch in its
+// input. s and t are the sums of batch_norm_sums.wgsl.
 //
 // 0: g  [N, C, plane]     1: x  [N, C, plane]     2: mean  [C]     3: variance  [C]     4: weight  [C]
 // 5: s  [C]     6: t  [C]     7: h  [N, C, plane]

@@ -1,4 +1,5 @@
-// s[c] = sum over n, i of g[n, c, i];  t[c] = sum over n, i of g[n, c, i] * (x[n, c, i] - mean[c]) / sqrt(variance[c] + epsilon)
+// s[c] = sum over n, i of g[n, c, i]
+// t[c] = sum over n, i of g[n, c, i] * (x[n, c, i] - mean[c]) / sqrt(variance[c] + epsilon)
 // The gradients of batch normalisation in its bias and its weight, g being that of its output.
 //
 // 0: g  [N, C, plane]     1: x  [N, C, plane]     2: mean  [C]     3: variance  [C]     4: s  [C]     5: t  [C]

@@ -1,9 +1,10 @@
 // z[i] = f(x[ix(i)], y[iy(i)]): elementwise with broadcasting.
 //
 // 0: x          1: y          2: z  [size], row-major over `shape`
-// The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. An invocation computes
-// LANES (1 or 4) neighbours of the last axis, whose length LANES divides, so that it works its indices out once. Where no operand is
-// repeated and four divides the length, ELEMENT is vec4f and all counts are of vectors; else it is f32.
+// The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. An
+// invocation computes LANES (1 or 4) neighbours of the last axis, whose length LANES divides, so that it works its
+// indices out once. Where no operand is repeated and four divides the length, ELEMENT is vec4f and all counts are of
+// vectors; else it is f32.
 
 struct Params {
   size: u32,

@@ -1,11 +1,13 @@
-// y[n, o, i, j] = sum over c, a, b of x[n, g(o) * CG + c, i * stride_y + a - pad_y, j * stride_x + b - pad_x] * w[o, c, a, b]
+// y[n, o, i, j] = sum over c, a, b
+//                 of x[n, g(o) * CG + c, i * stride_y + a - pad_y, j * stride_x + b - pad_x] * w[o, c, a, b]
 // Cross-correlation with zero padding; g(o) is the group of output channel o, CG the channels of a group.
 //
 // 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [N, O, OH, OW]
-// A register tile is 4 output channels x 2 rows x 4 columns of pixels (y0..y3 the upper row, z0..z3 the lower one). A workgroup computes
-// WORKGROUP such patches (counted through all samples, along workgroup.x and z) of one block of 4 channels (workgroup.y, blocks do not cross groups): the
-// weights are then the same for the whole workgroup, and only the pixels differ from lane to lane. Width 3 at stride 1 loads 6
-// pixels for 3 taps. Products are added up by blocks of channels, so that the rounding errors of long sums stay small.
+// A register tile is 4 output channels x 2 rows x 4 columns of pixels (y0..y3 the upper row, z0..z3 the lower one). A
+// workgroup computes WORKGROUP such patches (counted through all samples, along workgroup.x and z) of one block of 4
+// channels (workgroup.y, blocks do not cross groups): the weights are then the same for the whole workgroup, and only
+// the pixels differ from lane to lane. Width 3 at stride 1 loads 6 pixels for 3 taps. Products are added up by blocks
+// of channels, so that the rounding errors of long sums stay small.
 
 struct Params {
   patches: u32,

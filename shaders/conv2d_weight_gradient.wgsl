@@ -1,10 +1,11 @@
-// u[o, c, a, b] = sum over n, i, j of v[n, o, i, j] * x[n, g(o) * CG + c, i * stride_y + a - pad_y, j * stride_x + b - pad_x]
+// u[o, c, a, b] = sum over n, i, j
+//                 of v[n, o, i, j] * x[n, g(o) * CG + c, i * stride_y + a - pad_y, j * stride_x + b - pad_x]
 // The gradient of conv2d to its weight, v being the gradient of its output; g(o) is the group of output channel o.
 //
 // 0: x  [N, C, H, W]     1: v  [N, O, OH, OW]     2: u  [splits, O, CG, KH, KW]
-// A register tile is 8 output channels x 4 neighbouring filter taps (c, a, b). A workgroup computes 8 channels (workgroup.y; blocks do
-// not cross groups) x 4 * WORKGROUP taps, over the rows (n, i) of one split (workgroup.z): v is the same for the whole workgroup. The
-// splits are added by a second kernel in a fixed order.
+// A register tile is 8 output channels x 4 neighbouring filter taps (c, a, b). A workgroup computes 8 channels
+// (workgroup.y; blocks do not cross groups) x 4 * WORKGROUP taps, over the rows (n, i) of one split (workgroup.z): v is
+// the same for the whole workgroup. The splits are added by a second kernel in a fixed order.
 
 struct Params {
   samples: u32,

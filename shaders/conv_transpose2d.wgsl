@@ -1,11 +1,13 @@
 // y[n, o, p, q] = sum over c, a, b with stride_y | p + pad_y - a and stride_x | q + pad_x - b
-//                 of x[n, g(o) * CG + c, (p + pad_y - a) / stride_y, (q + pad_x - b) / stride_x] * w[g(o) * CG + c, o mod OG, a, b]
+//                 of x[n, g(o) * CG + c, (p + pad_y - a) / stride_y, (q + pad_x - b) / stride_x]
+//                  * w[g(o) * CG + c, o mod OG, a, b]
 // The transposed convolution, which is also the gradient of conv2d to its input; g(o) is the group of output channel o.
 //
 // 0: x  [N, C, H, W]     1: w  [C, OG, KH, KW]     2: y  [N, O, OH, OW]
-// Output pixels that are congruent modulo the strides meet the same taps. Within such a phase a register tile is 8 output
-// channels x 4 pixels of a row, and a workgroup computes WORKGROUP of these quads for one block of 8 channels (workgroup.y; blocks
-// do not cross groups). workgroup.z counts the phases, and over them the rows of workgroups where one row (x) is not enough.
+// Output pixels that are congruent modulo the strides meet the same taps. Within such a phase a register tile is 8
+// output channels x 4 pixels of a row, and a workgroup computes WORKGROUP of these quads for one block of 8 channels
+// (workgroup.y; blocks do not cross groups). workgroup.z counts the phases, and over them the rows of workgroups where
+// one row (x) is not enough.
 
 struct Params {
   samples: u32,

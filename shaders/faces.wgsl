@@ -3,14 +3,15 @@
 //   image[n, c, y, x] = 2·tone(mean over S×S samples of radiance) − 1,   label = the class with the most samples
 //
 // A sample is an orthographic ray. The head is a signed distance field of smoothly joined ellipsoids, sphere-traced
-// (facesHead.wgsl); hair, hat, ears and jewellery are quadrics met in closed form (facesHair.wgsl); neck and clothes are
-// a profile. The nearest surface wins, features are painted on it in the head's own coordinates, so they turn with it.
+// (facesHead.wgsl); hair, hat, ears and jewellery are quadrics met in closed form (facesHair.wgsl); neck and clothes
+// are a profile. The nearest surface wins, features are painted on it in the head's own coordinates, so they turn with
+// it.
 //
 // Head coordinates: x to the right of the image, y up, z to the camera, the eye line at y = 0; a head is 1.6 high.
 // Ties between classes go to the higher id, as the parts of CelebAMask-HQ are painted in the order of their ids.
 //
-// bindings: 0 faces [N] Face, 1 image [N, 3, H, W] f32 in [-1, 1], 2 labels [N, H, W] u32, 3 grid {N, H, W, S}
-// one workgroup: an 8×8 tile of one image; one invocation: one pixel, S×S samples.
+// 0: faces  [N] Face     1: image  [N, 3, H, W]  (in [-1, 1])     2: labels  [N, H, W]  (u32)
+// A workgroup renders an 8×8 tile of one image, an invocation one pixel with its S×S samples (at most 15).
 
 struct Face {
   // Rows of the inverse rotation: image axes in head coordinates. w: camera shift x, shift y, scale.
@@ -238,7 +239,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let count = grid.samples;
   footprint = 2.0 / (size.y * f32(count) * f.toward.w);
   var sum = vec3f(0.0);
-  // Votes of the 19 classes, four bits each, eight classes a word: at most 15 samples.
+  // Votes of the 19 classes, four bits each, eight classes a word.
   var votes = vec3u(0u);
   for (var j = 0u; j < count; j++) {
     for (var i = 0u; i < count; i++) {

@@ -1,13 +1,14 @@
 // Hair, hat, glasses and jewellery of a procedural face (see faces.wgsl).
-// Hair is a shell around the cranium, an ellipsoid above and, where it is long, a flaring cylinder below, with an opening
-// for the face; its outline is ruffled by noise.
+// Hair is a shell around the cranium, an ellipsoid above and, where it is long, a flaring cylinder below, with an
+// opening for the face; its outline is ruffled by noise.
 // hairStyle: 0 bald, 1 short, 2 medium or long, 3 tied in a bun, 4 curly volume.
 
 struct HairHit { front: f32, behind: f32 }
 
 const HAIR_CENTRE = vec3f(0.0, 0.16, -0.13);
 
-/// Below 0 where the face shows through the hair, in the frontal plane; the curve is a superellipse leaning to the parting.
+/// Below 0 where the face shows through the hair, in the frontal plane; the curve is a superellipse leaning to the
+/// parting.
 fn hairOpening(p: vec3f) -> f32 {
   let above = max((p.y - f.hairSlope * p.x) / f.hairline, 0.0);
   let x = abs(p.x - f.hairPart * min(above, 1.0)) / f.hairOpenWidth;
@@ -96,7 +97,8 @@ fn hairColour(p: vec3f, inner: bool) -> vec3f {
     strand = 0.6 * noise(vec2f(around * 11.0, p.y * 12.0), f.identitySeed)
       + 0.4 * noise(vec2f(around * 25.0, p.y * 26.0), f.identitySeed);
   } else {
-    strand = 0.55 * noise(vec2f(u, p.y * 1.6), f.identitySeed) + 0.45 * noise(vec2f(u * 3.1, p.y * 3.0), f.identitySeed);
+    strand = 0.55 * noise(vec2f(u, p.y * 1.6), f.identitySeed)
+      + 0.45 * noise(vec2f(u * 3.1, p.y * 3.0), f.identitySeed);
   }
   var albedo = f.hair.rgb * (0.5 + 1.0 * strand);
   let grey = f.hair.w * (0.35 + 0.5 * noise(vec2f(u * 4.0, p.y * 2.0), f.identitySeed + 9.0));
@@ -195,8 +197,8 @@ fn earrings(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
   return result;
 }
 
-/// Glasses in the plane before the eyes, with temples back to the ears. The class covers frame and lens; the eyes and brows
-/// seen through the lens keep their own, as their parts are painted later in CelebAMask-HQ.
+/// Glasses in the plane before the eyes, with temples back to the ears. The class covers frame and lens; the eyes and
+/// brows seen through the lens keep their own, as their parts are painted later in CelebAMask-HQ.
 fn spectacles(o: vec3f, v: vec3f, nearest: f32, behind: Sample) -> Sample {
   var result = behind;
   let plane = 0.63;

@@ -1,5 +1,6 @@
 // The head of a procedural face (see faces.wgsl): its distance field, the features painted on it, and the ears.
-// Features are drawn in the frontal plane of the head, (x, y) in head coordinates, and so foreshorten as the head turns.
+// Features are drawn in the frontal plane of the head, (x, y) in head coordinates, and so foreshorten as the head
+// turns.
 
 /// Distance to an ellipsoid with inverse radii i (first order, after Quilez).
 fn ellipsoid(p: vec3f, i: vec3f) -> f32 {
@@ -19,7 +20,8 @@ struct Shape { cranium: vec3f, jaw: vec3f, chin: vec3f, cheek: vec3f, brow: vec3
 
 fn headShape() -> Shape {
   return Shape(
-    1.0 / vec3f(f.headWidth, 0.63, 0.69), 1.0 / vec3f(f.jawWidth, f.jawHeight, 0.46), 1.0 / vec3f(f.chinWidth, 0.14, 0.16),
+    1.0 / vec3f(f.headWidth, 0.63, 0.69), 1.0 / vec3f(f.jawWidth, f.jawHeight, 0.46),
+    1.0 / vec3f(f.chinWidth, 0.14, 0.16),
     1.0 / vec3f(0.17, 0.17, 0.14 + f.cheekbone), 1.0 / vec3f(0.2, 0.06, 0.08 + f.browRidge),
     1.0 / vec3f(f.noseTip * 1.1, f.noseTip, f.noseTip), 1.0 / vec3f(f.noseWing, 0.055, 0.085));
 }
@@ -121,7 +123,8 @@ fn faceColour(p: vec3f) -> Sample {
   return Sample(finish(s, n, l, f.up.xyz, f.toward.xyz, visible), s.label);
 }
 
-/// Age: lines of the forehead and between the brows, crow's feet, bags; the fold from nose to mouth that also smiles make.
+/// Age: lines of the forehead and between the brows, crow's feet, bags; the fold from nose to mouth that also smiles
+/// make.
 fn wrinkles(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let wave = 0.012 * sin(p.x * 14.0 + f.identitySeed);
   let onForehead = ramp(0.22, 0.28, p.y) * ramp(0.52, 0.42, p.y) * ramp(0.36, 0.15, ax);

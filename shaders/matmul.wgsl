@@ -1,9 +1,10 @@
 // C[z, m, n] = sum over k of A[z, m, k] * B[z, k, n], for each matrix z of a batch
 //
 // 0: A          1: B          2: C  [batch, splits, M, N]
-// A and B are addressed through strides, so that transposed and repeated operands cost no copy. A register tile is 8 rows x 4
-// neighbouring columns. A workgroup computes 8 rows (workgroup.y: A is the same for all its lanes) x 4 * WORKGROUP columns, over one
-// split of k; workgroup.z counts matrices x splits. The splits are added by a second kernel in a fixed order.
+// A and B are addressed through strides, so that transposed and repeated operands cost no copy. A register tile is 8
+// rows x 4 neighbouring columns. A workgroup computes 8 rows (workgroup.y: A is the same for all its lanes) x 4 *
+// WORKGROUP columns, over one split of k; workgroup.z counts matrices x splits. The splits are added by a second kernel
+// in a fixed order.
 
 struct Params {
   rows: u32,

@@ -1,7 +1,9 @@
-// y[p, m] = sum over the windows (r, q) that contain m and have i[p, r, q] = m, of x[p, r, q]: the adjoint of gathering the maxima
+// y[p, m] = sum over the windows (r, q) that contain m and have i[p, r, q] = m, of x[p, r, q]: the adjoint of gathering
+// the maxima
 //
 // 0: x  [planes, OH, OW]     1: i  [planes, OH, OW]  (u32)     2: y  [planes, H, W]
-// A gather instead of a scatter, so that no two invocations write one element: each looks at the windows over its pixel.
+// A gather instead of a scatter, so that no two invocations write one element: each looks at the windows over its
+// pixel.
 
 struct Params {
   size: u32,

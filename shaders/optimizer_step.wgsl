@@ -1,8 +1,10 @@
 // t[i] += 1 for each parameter i that got a gradient, if the step is finite; and the bias corrections 1 - beta^t
 //
-// 0: gate  [1]  (u32: 0 if the step is finite)     1: active  [count]  (u32: 1 where there is a gradient)     2: progress  [count]
-// An invocation serves one parameter. What the update kernels do with its elements hangs on `moves` alone. The corrections come
-// from -expm1(-t * decay), decay = -ln(beta): 1 - beta^t itself would lose its digits where beta is close to 1.
+// 0: gate  [1]  (u32: 0 if the step is finite)     1: active  [count]  (u32: 1 where there is a gradient)
+// 2: progress  [count]
+// An invocation serves one parameter. What the update kernels do with its elements hangs on `moves` alone. The
+// corrections come from -expm1(-t * decay), decay = -ln(beta): 1 - beta^t itself would lose its digits where beta is
+// close to 1.
 
 struct Progress {
   steps: u32,

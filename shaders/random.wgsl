@@ -1,10 +1,11 @@
-// y[i] = offset + scale * draw(seed, stream, step, i): uniform in [-1, 1) or standard normal
-// Philox4x32-10 (Salmon et al. 2011) with the key (seed, stream) and the counter (i / 4, step, 0, 0): a draw depends on nothing
-// else, so that leaving one stream out moves no other. Normal numbers come from pairs of draws (Box and Muller 1958).
+// y[i] = offset + scale * draw(seed, stream, step, i): uniform in (-1, 1] or standard normal
+// Philox4x32-10 (Salmon et al. 2011) with the key (seed, stream) and the counter (i / 4, step, 0, 0): a draw depends on
+// nothing else, so that leaving one stream out moves no other. Normal numbers come from pairs of draws (Box and Muller
+// 1958).
 //
 // 0: step  [1]  (u32)     1: y  [size]
-// An invocation makes the four neighbours of one counter. A part of a larger tensor starts at its element `start`: i counts through
-// the whole tensor.
+// An invocation makes the four neighbours of one counter. A part of a larger tensor starts at its element `start`: i
+// counts through the whole tensor.
 
 struct Params {
   start: u32,
@@ -46,7 +47,7 @@ fn philox(start: vec4u, start_key: vec2u) -> vec4u {
   return c;
 }
 
-/// Uniform in (0, 1): the 24 high bits, in the middle of their interval, so that the logarithm is finite.
+/// Uniform in (0, 1]: the 24 high bits, in the middle of their interval (rounded), so that the logarithm is finite.
 fn unit(bits: vec4u) -> vec4f {
   return (vec4f(bits >> vec4u(8)) + 0.5) * 0x1p-24;
 }
@@ -71,7 +72,8 @@ fn main(
   if (counter * 4 >= params.start + params.size) {
     return;
   }
-  let value = params.offset + params.scale * draw(philox(vec4u(counter, step_number[0], 0, 0), vec2u(params.seed, params.stream)));
+  let bits = philox(vec4u(counter, step_number[0], 0, 0), vec2u(params.seed, params.stream));
+  let value = params.offset + params.scale * draw(bits);
   for (var j = 0u; j < 4; j++) {
     let i = counter * 4 + j;
     if (i >= params.start && i < params.start + params.size) {

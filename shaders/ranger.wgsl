@@ -1,11 +1,12 @@
 // m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 // p -= rate * r / (1 - beta1^t) * m / (sqrt(v) + epsilon)   if N > threshold, else   p -= rate / (1 - beta1^t) * m
 // every `period` steps: slow += alpha (p - slow),  p = slow
-// RAdam (Liu et al. 2020, algorithm 2; the bias correction of v sits in r) with Lookahead (Zhang et al. 2019, algorithm 1) on one
-// flat chunk of parameters; g is centralised already. With N0 = 2 / (1 - beta2) - 1:
+// RAdam (Liu et al. 2020, algorithm 2; the bias correction of v sits in r) with Lookahead (Zhang et al. 2019, algorithm
+// 1) on one flat chunk of parameters; g is centralised already. With N0 = 2 / (1 - beta2) - 1:
 //   N = N0 - 2 t beta2^t / (1 - beta2^t),   r = sqrt((1 - beta2^t) (N - 4) / (N0 - 4) (N - 2) / N N0 / (N0 - 2))
 //
-// 0: progress  [parameters]  (see optimizer_step.wgsl)     1: owners  [size / 64]  (u32: the parameter of each 64 elements)
+// 0: progress  [parameters]  (see optimizer_step.wgsl)
+// 1: owners  [size / 64]  (u32: the parameter of each 64 elements)
 // 2: rate  [1]     3: g  [size]     4: m  [size]     5: v  [size]     6: slow  [size]     7: p  [size]
 // An invocation updates four neighbours. Parameters that do not move keep p, m, v and slow.
 
@@ -43,8 +44,9 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 
-/// N at step t. As written above it is a small difference of large numbers while s = t decay2 = -t ln(beta2) is small; there
-/// s / (e^s - 1) = 1 - s / 2 + s^2 / 12 - s^4 / 720 + ... leaves longest_excess = N0 - 2 / decay2, rounded on the host, and small terms.
+/// N at step t. As written above it is a small difference of large numbers while s = t decay2 = -t ln(beta2) is small;
+/// there s / (e^s - 1) = 1 - s / 2 + s^2 / 12 - s^4 / 720 + ... leaves longest_excess = N0 - 2 / decay2, rounded on the
+/// host, and small terms.
 fn simple_average_length(t: f32) -> f32 {
   let s = t * params.decay2;
   if (s > 1) {

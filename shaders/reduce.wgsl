@@ -1,9 +1,10 @@
 // y[k, s] = scale * sum (or max) over r in split s of x[kept(k) + reduced(r)]
 //
 // 0: x          1: y  [kept, splits]
-// The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES invocations along
-// the reduction and WORKGROUP / LANES outputs: LANES = 1 for short reductions (an invocation an output), WORKGROUP for long ones, whose partial
-// results are then added as a fixed tree. `splits` cuts one long reduction over many workgroups; a second pass adds the parts.
+// The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES
+// invocations along the reduction and WORKGROUP / LANES outputs: LANES = 1 for short reductions (an invocation an
+// output), WORKGROUP for long ones, whose partial results are then added as a fixed tree. `splits` cuts one long
+// reduction over many workgroups; a second pass adds the parts.
 
 struct Params {
   kept: u32,

@@ -1,9 +1,10 @@
 // y[p, i, j] = sum over (a, wa) in rows(i), (b, wb) in columns(j) of wa * wb * x[p, a, b]
 //
 // 0: x  [planes, H, W]     1: rows     2: columns     3: y  [planes, OH, OW]
-// A separable linear map of planes by two sparse matrices. A table for n outputs holds n + 1 offsets, then pairs (index, weight), the
-// integers as u32 and the weights as f32 bits. Average pooling, adaptive pooling and every interpolation are such maps, and so are
-// their gradients, with the transposed tables. An invocation computes one element of y.
+// A separable linear map of planes by two sparse matrices. A table for n outputs holds n + 1 offsets, then pairs
+// (index, weight), the integers as u32 and the weights as f32 bits. Average pooling, adaptive pooling and every
+// interpolation are such maps, and so are their gradients, with the transposed tables. An invocation computes one
+// element of y.
 
 struct Params {
   size: u32,

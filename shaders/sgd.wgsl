@@ -1,7 +1,8 @@
 // u = momentum u + (g + decay p),  p -= rate u
 // Stochastic gradient descent with momentum and weight decay as in PyTorch, on one flat chunk of parameters.
 //
-// 0: progress  [parameters]  (see optimizer_step.wgsl)     1: owners  [size / 64]  (u32: the parameter of each 64 elements)
+// 0: progress  [parameters]  (see optimizer_step.wgsl)
+// 1: owners  [size / 64]  (u32: the parameter of each 64 elements)
 // 2: rate  [1]     3: decay  [parameters]     4: g  [size]     5: u  [size]     6: p  [size]
 // An invocation updates four neighbours. Parameters that do not move keep p and u.
 

@@ -1,8 +1,9 @@
-// target[target_start + sum_a i_a * target_stride_a] = source[source_start + sum_a i_a * source_stride_a] for every index i of `shape`
+// target[target_start + sum_a i_a * target_stride_a] = source[source_start + sum_a i_a * source_stride_a]
+// for every index i of `shape`
 //
 // 0: source         1: target
-// Slices, pads, flips, permutations, repeats and concatenations are this copy with other strides (negative and zero ones too).
-// An invocation copies one element; elements of the target outside the pattern keep their value.
+// Slices, pads, flips, permutations, repeats and concatenations are this copy with other strides (negative and zero
+// ones too). An invocation copies one element; elements of the target outside the pattern keep their value.
 
 struct Params {
   size: u32,

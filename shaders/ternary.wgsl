@@ -1,6 +1,7 @@
 // w[i] = f(x[ix(i)], y[iy(i)], z[iz(i)]): elementwise with broadcasting, as binary.wgsl with one operand more.
 //
 // 0: x          1: y          2: z          3: w  [size], row-major over `shape`
+// An invocation computes LANES neighbours of the last axis; RANK, LANES and ELEMENT are those of binary.wgsl.
 
 struct Params {
   size: u32,
@@ -55,6 +56,7 @@ fn main(
   let step_y = params.y_stride[last / 4][last % 4];
   let step_z = params.z_stride[last / 4][last % 4];
   for (var j = 0u; j < LANES; j++) {
-    w_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], z_data[iz + j * step_z], ELEMENT(params.a));
+    let z = z_data[iz + j * step_z];
+    w_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], z, ELEMENT(params.a));
   }
 }

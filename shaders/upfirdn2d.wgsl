@@ -1,6 +1,7 @@
 // y[p, i, j] = gain * sum_{a, b} F[a, b] * v(i * down_y + a - pad_y, j * down_x + b - pad_x)
-// v(m, n) = x[p, m / up_y, n / up_x] where up divides m and n and the point lies in x, else 0; F is the filter, reversed when FLIP = 0
-// (a true convolution). The zero insertion, padding, filtering and decimation of StyleGAN2 (Karras et al. 2020) in one gather.
+// v(m, n) = x[p, m / up_y, n / up_x] where up divides m and n and the point lies in x, else 0; F is the filter,
+// reversed when flip = 0 (a true convolution). The zero insertion, padding, filtering and decimation of StyleGAN2
+// (Karras et al. 2020) in one gather.
 //
 // 0: x  [planes, H, W]     1: filter  [KH, KW]     2: y  [planes, OH, OW]
 // An invocation computes one element of y and reads only the taps that meet a sample.
