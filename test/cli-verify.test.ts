@@ -69,6 +69,13 @@ describe('wgrad verify', () => {
     expect(verdicts[2].error).toBeNull();
   });
 
+  test('a case that compares nothing does not pass', async () => {
+    const empty = { ...golden('op.conv2d.1'), outputs: [], gradients: undefined, secondOrder: undefined };
+    const { code, stdout } = await wgrad(['verify', write({ cases: [empty] })]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^FAIL {5}op\.conv2d\.1 {2}no value .* the case says nothing to compare\n/);
+  });
+
   test('--strict gives exit code 1 where a case is unknown', async () => {
     const unknown = write({ cases: [{ ...golden('op.conv2d.1'), op: 'no_such_op' }, golden('op.conv2d.2')] });
     expect((await wgrad(['verify', unknown])).code).toBe(0);

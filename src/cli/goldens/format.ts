@@ -1,4 +1,5 @@
 import { sizeOf } from '../../runtime/shape.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
 
 /** A tensor given by the formula shift + scale · v(i, seed), or by its values. */
 export interface Filled {
@@ -44,6 +45,18 @@ export interface GoldenCase {
   /** What the reference's run cost, in 10⁹ floating-point operations. */
   readonly gflop?: number;
   readonly heavy?: boolean;
+}
+
+/** One quantity to compare, collected while a case runs: what it is, its values, and what they should be. */
+export interface Check {
+  readonly label: string;
+  readonly got: Promise<ArrayLike<number>>;
+  readonly want: Summary;
+}
+
+/** A comparison of a tensor, whose reading is queued at once. */
+export function check(label: string, tensor: Tensor, want: Summary): Check {
+  return { label, got: tensor.read(), want };
 }
 
 /** v(i, s) = 2 h / 2³² - 1 with h = ((i + 1 + 7919 s) · 2654435761) mod 2³². */

@@ -1,7 +1,7 @@
 import { initialize, loadStateDict, Module, type Parameter, release } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import { Adam, type Optimizer, Ranger, Sgd } from '../../train/optimizers.ts';
-import { type Filled, fillValues, type GoldenCase, type Summary } from './format.ts';
+import { type Check, check, type Filled, fillValues, type GoldenCase, type Summary } from './format.ts';
 
 /** A golden case of an optimiser: parameters, their gradients step by step, and the parameters after some of the steps. */
 export interface OptimizerCase extends GoldenCase {
@@ -29,15 +29,8 @@ const optimizers: Record<string, ((module: Module, config: Record<string, never>
   sgd: (module, { momentum, weightDecay }) => new Sgd(module, { momentum, weightDecay, decays: () => true }),
 };
 
-/** One quantity to compare: what it is, its values, what they should be. */
-interface Reading {
-  readonly label: string;
-  readonly got: Promise<Float32Array>;
-  readonly want: Summary;
-}
-
 /** Runs a case's steps; undefined if its optimiser is unknown. */
-export function optimizerChecks(device: Device, golden: OptimizerCase): Reading[] | undefined {
+export function optimizerChecks(device: Device, golden: OptimizerCase): Check[] | undefined {
   const build = optimizers[golden.optimizer];
   if (!build) return undefined;
   const module = new BareParameters(Object.fromEntries(golden.params.map(({ name, shape }) => [name, shape])));
@@ -47,7 +40,7 @@ export function optimizerChecks(device: Device, golden: OptimizerCase): Reading[
   const parameters: Parameter[] = golden.params.map(({ name }) => module.state().get(name)!);
   const rate = device.tensor([golden.config.lr], [1]);
   const gate = device.tensor([0], [1], 'u32');
-  const checks: Reading[] = [];
+  const checks: Check[] = [];
   golden.gradientSteps.forEach((fills, index) => {
     const gradients = fills.map((fill, i) => {
       if (!fill) return undefined;
@@ -58,7 +51,7 @@ export function optimizerChecks(device: Device, golden: OptimizerCase): Reading[
     optimizer.step(rate, gate);
     for (const want of golden.expected.find(({ step }) => step === index + 1)?.params ?? []) {
       const parameter = parameters.find(({ key }) => key === want.name)!;
-      checks.push({ label: `${want.name} after step ${index + 1}`, got: parameter.value.read(), want });
+      checks.push(check(`${want.name} after step ${index + 1}`, parameter.value, want));
     }
   });
   optimizer.release();

@@ -4,7 +4,7 @@ import { initialize, loadStateDict, type Module, release } from '../../models/mo
 import type { Device } from '../../runtime/device.ts';
 import { sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { type Filled, fillValues, type GoldenCase, relativeError, type Summary, v } from './format.ts';
+import { type Check, check, type Filled, fillValues, type GoldenCase, relativeError, v } from './format.ts';
 import { builders } from './modules.ts';
 import { evaluateOp, UnknownCase } from './ops.ts';
 import { type OptimizerCase, optimizerChecks } from './optimizers.ts';
@@ -17,13 +17,6 @@ export interface CaseResult {
   /** The quantity that is furthest off, or why the case failed. */
   readonly worst: string;
   readonly passed: boolean;
-}
-
-/** A comparison collected while a case runs: the tensor is read when all dispatches are recorded. */
-export interface Check {
-  readonly label: string;
-  readonly got: Promise<ArrayLike<number>>;
-  readonly want: Summary;
 }
 
 /** A tensor as a golden file describes it. */
@@ -72,14 +65,14 @@ function moduleChecks(device: Device, golden: GoldenCase): Check[] | undefined {
   const build = builders[golden.module!];
   if (!build) return undefined;
   const { module, naming, forward } = build(golden);
-  if (module) {
-    initialize(module, device);
-    const values = goldenState(golden, module);
-    loadStateDict(module, naming?.convert(values) ?? values, { source: golden.name, ignoreUnknown: true });
-    if (golden.mode === 'train') module.train();
-    else module.eval();
-  }
+  if (module) initialize(module, device);
   try {
+    if (module) {
+      const values = goldenState(golden, module);
+      loadStateDict(module, naming?.convert(values) ?? values, { source: golden.name, ignoreUnknown: true });
+      if (golden.mode === 'train') module.train();
+      else module.eval();
+    }
     discardEffects();
     const inputs: Record<string, Tensor> = {};
     for (const filled of golden.inputs) inputs[filled.name] = variable(filledTensor(device, filled), filled.name);
@@ -122,11 +115,6 @@ function goldenState(golden: GoldenCase, module: Module): Map<string, { shape: n
   return state;
 }
 
-/** A comparison of a tensor, which is read at once. */
-export function check(label: string, tensor: Tensor, want: Summary): Check {
-  return { label, got: tensor.read(), want };
-}
-
 /** Runs one case on the device. */
 export async function verifyCase(device: Device, golden: GoldenCase): Promise<CaseResult> {
   const { name, tolerance } = golden;
@@ -142,16 +130,11 @@ export async function verifyCase(device: Device, golden: GoldenCase): Promise<Ca
       }
     });
     if (!checks) return { name, tolerance, error: undefined, worst: 'unknown', passed: false };
-    let error = 0;
-    let worst = '';
-    for (const { label, got, want } of checks) {
-      const distance = relativeError(await got, want);
-      if (distance > error || worst === '') {
-        error = distance;
-        worst = label;
-      }
-    }
-    return { name, tolerance, error, worst, passed: error <= tolerance };
+    const values = await Promise.all(checks.map(({ got }) => got));
+    const errors = checks.map(({ label, want }, i) => ({ label, error: relativeError(values[i], want) }));
+    if (errors.length === 0) throw new Error('the case says nothing to compare');
+    const { label, error } = errors.reduce((worst, each) => (each.error > worst.error ? each : worst));
+    return { name, tolerance, error, worst: label, passed: error <= tolerance };
   } catch (error) {
     const worst = error instanceof Error ? error.message : String(error);
     return { name, tolerance, error: Number.POSITIVE_INFINITY, worst, passed: false };
