@@ -242,7 +242,7 @@ describe('generator', () => {
 
 describe('truncation and the average latent', () => {
   test('w̄ + ψ (w - w̄), for the first rows only with a cutoff', async () => {
-    const [w, all, none, some] = await read(() => {
+    const [w, all, none, some, uncut] = await read(() => {
       const latents = normal('w', [2, 6, 4]);
       const average = gpu.device.tensor([1, 2, 3, 4], [4]);
       return [
@@ -250,14 +250,21 @@ describe('truncation and the average latent', () => {
         truncate(latents, average, { psi: 0.25 }),
         truncate(latents, average, { psi: 1 }),
         truncate(latents, average, { psi: 0.25, cutoff: 2 }),
+        truncate(latents, average, { psi: 0.25, cutoff: 0 }),
       ];
     });
     expect(none).toEqual(w);
+    expect(uncut).toEqual(w);
     w.forEach((value, i) => {
       const truncated = 0.25 * value + 0.75 * ((i % 4) + 1);
       expect(all[i]).toBeCloseTo(truncated, 5);
       expect(some[i]).toBeCloseTo(i % 24 < 8 ? truncated : value, 5);
     });
+  });
+
+  test('a cutoff of a W latent is refused', () => {
+    const average = gpu.device.tensor([1, 2], [2]);
+    expect(() => truncate(normal('w', [3, 2]), average, { psi: 0.5, cutoff: 1 })).toThrow(/cutoff is for W\+/);
   });
 
   test('the average follows the batch once the step is known to be finite', async () => {

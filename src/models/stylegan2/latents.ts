@@ -28,16 +28,20 @@ export function mixStyles(first: Tensor, second: Tensor, mask: Tensor): Tensor {
 export interface Truncation {
   /** ψ: 1 keeps w, 0 gives the average. */
   readonly psi: number;
-  /** Rows of a W+ tensor that are truncated, from the first on. Default all. */
+  /** Rows of a W+ tensor that are truncated, from the first on; 0 truncates none. Default all. */
   readonly cutoff?: number;
 }
 
 /** Truncation w̄ + ψ (w - w̄) of w [B, D] or [B, n, D] towards an average of D elements (Karras et al. 2019, appendix B). */
 export function truncate(w: Tensor, average: Tensor, { psi, cutoff }: Truncation): Tensor {
-  const n = w.rank === 3 ? w.shape[1] : 1;
-  if (w.rank === 3 && cutoff !== undefined && cutoff < n) {
-    const head = truncate(ops.narrow(w, 1, 0, cutoff), average, { psi });
-    return ops.concat([head, ops.narrow(w, 1, cutoff, n)], 1);
+  if (cutoff !== undefined) {
+    if (w.rank !== 3) throw new Error(`truncate: a cutoff is for W+ latents [B, n, D], not ${w}`);
+    const n = w.shape[1];
+    if (cutoff === 0) return w;
+    if (cutoff < n) {
+      const head = truncate(ops.narrow(w, 1, 0, cutoff), average, { psi });
+      return ops.concat([head, ops.narrow(w, 1, cutoff, n)], 1);
+    }
   }
   const centre = ops.reshape(average, [average.size]);
   return ops.multiplyAdd(w, constant(w.device, psi), ops.mul(centre, 1 - psi));
