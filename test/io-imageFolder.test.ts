@@ -119,6 +119,17 @@ describe('loadImages', () => {
     expect(sampler.waitedMs).toBeGreaterThan(0);
   });
 
+  test('a file that cannot be read is skipped as a damaged one is', async () => {
+    const folder = path.join(scratch, 'vanishing');
+    fs.mkdirSync(folder);
+    for (const name of ['a.png', 'b.png']) fs.copyFileSync(path.join(faces, 'glad/01.png'), path.join(folder, name));
+    const skipped: string[] = [];
+    const images = await loadImages({ source: folder, size: 4, onSkip: message => skipped.push(message) });
+    fs.rmSync(path.join(folder, 'b.png'));
+    expect((await images.sampler({ batch: 3, seed: 1 }).next()).indices).toEqual([0, 0, 0]);
+    expect(skipped).toEqual([expect.stringMatching(/^b\.png cannot be read: ENOENT/)]);
+  });
+
   test('the order depends on the seed alone, not on how far ahead is decoded', async () => {
     const images = await loadImages({ source: faces, size: 2 });
     const orders = [];

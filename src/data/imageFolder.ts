@@ -47,7 +47,7 @@ export interface LoadImagesOptions {
   source: string | Blob;
   /** Side of the square images, in pixels. */
   size: number;
-  /** Called once for every damaged image, with a line that names it and says what is wrong. */
+  /** Called once for every image that is damaged or cannot be read, with a line that names it and says what is wrong. */
   onSkip?: (message: string) => void;
 }
 
@@ -118,7 +118,10 @@ function centralSquare({ width, height, data }: Rgb8): Rgb8 {
 
 async function folderFiles(path: string): Promise<Omit<ImageEntry, 'label'>[]> {
   const folder = await openFolder(path);
-  return (await folder.listFiles()).map(name => ({ name, read: () => folder.read(name) }));
+  const unreadable = (name: string) => (error: Error) => {
+    throw new UserError(`${name} cannot be read: ${error.message}`);
+  };
+  return (await folder.listFiles()).map(name => ({ name, read: () => folder.read(name).catch(unreadable(name)) }));
 }
 
 const nameOf = (source: string | Blob): string =>

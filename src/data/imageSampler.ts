@@ -91,7 +91,8 @@ export class ImageSampler {
         writePlanes(pixels, images.subarray(indices.length * pixels.length));
         indices.push(index);
         passedOver = 0;
-      } else if (++passedOver === all.length) {
+      } else if (++passedOver === 2 * all.length) {
+        // Fewer in a row may be the end of one epoch and the beginning of the next.
         throw new UserError(`None of the ${all.length} images can be decoded`);
       }
     }

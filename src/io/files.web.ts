@@ -77,9 +77,12 @@ class StorageFolder implements Folder {
     if ('createSyncAccessHandle' in handle) {
       // In a Worker, where training runs: in place, without the copy of the whole file that createWritable makes.
       const access = await handle.createSyncAccessHandle();
-      access.write(bytes as Uint8Array<ArrayBuffer>, { at: access.getSize() });
-      access.flush();
-      access.close();
+      try {
+        access.write(bytes as Uint8Array<ArrayBuffer>, { at: access.getSize() });
+        access.flush();
+      } finally {
+        access.close(); // or nobody could open the file again, as after the storage's quota was reached
+      }
       return;
     }
     const writable = handle as FileSystemFileHandle;
