@@ -13,10 +13,16 @@ export interface CheckpointState {
 type Entries = Map<string, { shape: readonly number[]; data: Float32Array | Uint32Array }>;
 
 const name = (step: number) => `step-${String(step).padStart(8, '0')}`;
+const isName = (folder: string) => /^step-\d+$/.test(folder);
+
+/** The complete checkpoints of a run, oldest first. Folders of other names are the user's own. */
+async function completeCheckpoints(checkpoints: Folder): Promise<string[]> {
+  return (await completeFolders(checkpoints)).filter(isName);
+}
 
 /**
- * Writes a checkpoint as one folder that is complete or not there: model.safetensors, optimizer.safetensors and state.json. Of
- * the complete ones the `keep` newest stay.
+ * Writes a checkpoint as one folder that is complete or not there: model.safetensors, optimizer.safetensors and state.json.
+ * Does nothing where there is one of that step. Of the complete ones the `keep` newest stay; `keep` is at least 1.
  */
 export async function saveCheckpoint(
   checkpoints: Folder,
@@ -24,6 +30,7 @@ export async function saveCheckpoint(
   state: CheckpointState,
   keep: number,
 ): Promise<void> {
+  if ((await completeCheckpoints(checkpoints)).includes(name(state.step))) return;
   // All reads are issued before the first is awaited, so that they see one moment.
   const [model, optimizer] = await Promise.all([
     gather(modules, readStateDict as (module: Module) => Promise<Entries>),
@@ -34,10 +41,8 @@ export async function saveCheckpoint(
     ['optimizer.safetensors', writeSafetensors(optimizer)],
     ['state.json', `${JSON.stringify(state)}\n`],
   ]);
-  if ((await completeFolders(checkpoints)).includes(name(state.step))) return;
   await writeFolderAtomically(checkpoints, name(state.step), files);
-  const complete = await completeFolders(checkpoints);
-  for (const old of complete.slice(0, Math.max(0, complete.length - keep)))
+  for (const old of (await completeCheckpoints(checkpoints)).slice(0, -keep))
     await removeCompleteFolder(checkpoints, old);
 }
 
@@ -54,7 +59,7 @@ async function gather<T>(parts: Readonly<Record<string, T>>, read: (part: T) => 
 
 /** The step of the newest complete checkpoint of a run, or undefined if there is none. */
 export async function latestStep(checkpoints: Folder): Promise<number | undefined> {
-  const newest = (await completeFolders(checkpoints)).at(-1);
+  const newest = (await completeCheckpoints(checkpoints)).at(-1);
   return newest === undefined ? undefined : Number(newest.replace('step-', ''));
 }
 
@@ -68,7 +73,7 @@ export interface Checkpoint {
 
 /** The newest complete checkpoint of a run, or undefined if there is none. */
 export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint | undefined> {
-  const newest = (await completeFolders(checkpoints)).at(-1);
+  const newest = (await completeCheckpoints(checkpoints)).at(-1);
   await refuseDamaged(checkpoints, newest);
   if (!newest) return undefined;
   const path = `${checkpoints.path}/${newest}`;
@@ -108,7 +113,7 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
 async function refuseDamaged(checkpoints: Folder, newest = ''): Promise<void> {
   const names = await checkpoints.list();
   for (const found of names) {
-    if (!found.startsWith('step-') || found <= newest || names.includes(`.tmp-${found}`)) continue;
+    if (!isName(found) || found <= newest || names.includes(`.tmp-${found}`)) continue;
     throw damaged(`${checkpoints.path}/${found}`, 'a file is missing or truncated');
   }
 }
