@@ -102,6 +102,15 @@ describe('the report', () => {
     expect(text(html)).toMatch(/One drop was scheduled beforehand/);
   });
 
+  it('gives the lanes of the timeline the colours of the curves, however many stages there are', () => {
+    const run = sampleReport();
+    const [stage] = run.stages;
+    run.stages = Array(7).fill(stage);
+    run.log.active = run.log.active.map(() => 7);
+    const lanes = [...renderReport(run).matchAll(/<rect class="fill (s\d)"/g)].map(([, colour]) => colour);
+    expect(lanes).toEqual(['s1', 's2', 's3', 's4', 's5', 's1', 's2']);
+  });
+
   it('places a marker at its step', () => {
     // The wide charts map steps 0 to 400 to pixels 56 to 986.
     const pixel = (56 + (353 / 400) * 930).toFixed(1);

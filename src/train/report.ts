@@ -1,7 +1,7 @@
 import type { AbortionOptions } from './abortionPresets.ts';
 import type { DecileFiring, FirstFiring } from './abortionShadow.ts';
 import { abortionSection, savingSection } from './report/abortionSection.ts';
-import { lossChart, type Marker, type Period, timelineChart } from './report/chart.ts';
+import { lossChart, type Marker, type Period, stageClass, timelineChart } from './report/chart.ts';
 import { escapeHtml, formatMilliseconds, formatNumber, formatPercent, table } from './report/html.ts';
 import { activePeriods } from './report/periods.ts';
 import { style } from './report/style.ts';
@@ -25,7 +25,7 @@ export interface RunReport {
   stages: readonly StageLosses[];
   abortion: AbortionReport;
   reconstructions: { step: number; rows: readonly ReconstructionRow[] };
-  /** `resultStage` (from 1) is the stage whose output is the run's result. */
+  /** `description` is one sentence: on what they were measured. `resultStage` (from 1) is the stage whose output is the run's result. */
   metrics: { description: string; resultStage: number; rows: readonly MetricRow[] };
 }
 
@@ -235,7 +235,7 @@ function metricSection({ metrics: { description, resultStage, rows } }: RunRepor
       wins ? `<span class="better">${ratio}</span>` : ratio,
     ];
   });
-  return `<h2>Metrics on held-out identities</h2>
+  return `<h2>Metrics on held-out images</h2>
 <p class="note">${escapeHtml(description)} Mean ± standard deviation over the images. The baseline answers every face with
 the generator’s mean latent.</p>
 ${table(`ll${'r'.repeat(stages + 2)}`, head, body)}`;
@@ -261,10 +261,6 @@ function statistic({ mean, std }: Statistic): string {
 
 function key(svg: string, text: string): string {
   return `<li><svg viewBox="0 0 24 12" aria-hidden="true">${svg}</svg>${escapeHtml(text)}</li>`;
-}
-
-function stageClass(index: number): string {
-  return `s${(index % 5) + 1}`;
 }
 
 function wallTime(seconds: number): string {

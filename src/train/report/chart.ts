@@ -30,6 +30,11 @@ const labelHeight = 16;
 /** Mean width of a character of the 11 px labels: enough to keep them apart. */
 const characterWidth = 6.1;
 
+/** The class that gives a stage (from 0) its colour; there are five. */
+export function stageClass(stage: number): string {
+  return `s${(stage % 5) + 1}`;
+}
+
 /** Steps of the smoothing window: a fortieth of the curve, odd, and 1 (no smoothing) for the shortest. */
 export function smoothingWindow(length: number): number {
   return 2 * Math.floor(length / 80) + 1;
@@ -178,7 +183,7 @@ export function timelineChart(
     return (
       `<text class="end" x="${left - 8}" y="${rectY + 10}">stage ${stage + 1}</text>` +
       `<rect class="lane" x="${left}" y="${rectY}" width="${width - left - right}" height="13"></rect>` +
-      `<rect class="fill s${stage + 1}" x="${x0.toFixed(1)}" y="${rectY}" width="${(x1 - x0).toFixed(1)}" height="13"></rect>`
+      `<rect class="fill ${stageClass(stage)}" x="${x0.toFixed(1)}" y="${rectY}" width="${(x1 - x0).toFixed(1)}" height="13"></rect>`
     );
   });
   const medians = periods.map(({ from, to, ms: median, label }) => {
