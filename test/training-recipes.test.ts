@@ -51,6 +51,22 @@ test('stylegan2 on a folder of photographs, resumed in the middle of an epoch', 
   await resumedEqualsWhole('stylegan2', { data, steps: 10, batch: 4, sampleEvery: 0 }, [8]);
 });
 
+test('stylegan2 without its regularisers trains with plain Adam', async () => {
+  const { result } = await run('plain', 'stylegan2', { r1Every: 0, pathLengthEvery: 0, steps: 3, batch: 4 });
+  expect(result.lines.map(({ finite }) => finite)).toEqual([true, true, true]);
+  const [first, , third] = result.lines.map(({ losses }) => losses);
+  for (const name of ['discriminator', 'generator']) expect(third[name]).not.toBe(first[name]);
+  expect([first.r1, first.pathLength]).toEqual([Number.NaN, Number.NaN]);
+});
+
+test('stylegan2: a model that is not there, whatever its name', async () => {
+  for (const model of ['huge', 'constructor']) {
+    const options = { ...recipes.stylegan2.defaults, seed: 1, model };
+    const creating = recipes.stylegan2.create({ device: holder.device, options });
+    await expect(creating as Promise<Training>).rejects.toThrow(`model: there is no '${model}'; there are `);
+  }
+});
+
 describe('e2style, which needs the networks of weights/', () => {
   const small = { stages: 3, batch: 2, sampleEvery: 0, window: 1 };
 
@@ -110,6 +126,23 @@ describe('e2style, which needs the networks of weights/', () => {
       ['input', 'stage 1', 'stage 2', 'stage 3'].map(label => [label, 8]),
     );
     expect(Object.keys(logOf(join(root, 'dropped'))[11].losses).every(name => name.startsWith('stage1'))).toBe(true);
+  });
+
+  test('evaluated on each held-out image once, without memory that stays', async () => {
+    const { device } = holder;
+    const data = await photographs();
+    const options = { ...recipes.e2style.defaults, ...small, seed: 1, stages: 1, data };
+    const training = await (recipes.e2style.create({ device, options }) as Promise<Training>);
+    await training.samples!();
+    const lent = device.memory.lentBytes;
+    const grid = await training.samples!();
+    // Every twentieth of the 24 is held out: two columns, the inputs above their reconstructions.
+    expect([grid.width, grid.height]).toEqual([64, 64]);
+    const evaluation = await training.evaluate!();
+    expect(device.memory.lentBytes).toBe(lent);
+    expect(evaluation.description).toBe('2 images that the training never sees.');
+    expect(evaluation.reconstructions.map(({ images }) => images.length)).toEqual([2, 2]);
+    expect(new Set(evaluation.reconstructions[0].images).size).toBe(2);
   });
 
   test('--abort-at that is out of order, out of the run, or more than there are stages to drop', async () => {

@@ -15,8 +15,10 @@ export interface ImageSource {
   prepare(step: number): Promise<void> | void;
   /** The images of the prepared step. */
   images(): Tensor;
-  /** `count` held-out images from the `first` on, the same for every call. */
-  heldOut(first: number, count: number): Promise<Tensor>;
+  /** The first `count` held-out images, or all where there are fewer; the same for every call. */
+  heldOut(count: number): Promise<Tensor>;
+  /** What those are, for the report. */
+  readonly heldOutAbout: string;
   readonly waitedMs: number;
   /** Damaged images that were passed over so far. */
   readonly skipped: number;
@@ -42,6 +44,7 @@ export async function openSource(options: SourceOptions): Promise<ImageSource> {
 /** The procedural faces, rendered on the device as they are needed: a step's batch depends on its number alone. */
 class FacesSource implements ImageSource {
   readonly about = 'procedural faces';
+  readonly heldOutAbout = 'procedural faces of people whom the training never sees';
   readonly waitedMs = 0;
   readonly skipped = 0;
   private step = 0;
@@ -57,9 +60,9 @@ class FacesSource implements ImageSource {
     return renderFaces(device, sampleFaces(this.step, batch, { seed }), size).image;
   }
 
-  async heldOut(first: number, count: number): Promise<Tensor> {
+  async heldOut(count: number): Promise<Tensor> {
     const { device, size } = this.options;
-    return renderFaces(device, heldOutFaces(first, count), size).image;
+    return device.scope('held-out faces', () => renderFaces(device, heldOutFaces(0, count), size).image);
   }
 
   state(): unknown {
@@ -98,16 +101,22 @@ async function openFolderSource({ device, data, size, batch, seed, message }: So
       pixels = (await sampler.next()).images;
     },
     images: () => device.tensor(pixels!, [batch, 3, size, size]),
-    async heldOut(first, count) {
-      const values = new Float32Array(count * 3 * size * size);
-      for (let filled = 0, i = first; filled < count; i++) {
-        const one = await folder.pixels(heldOut[i % heldOut.length]);
-        if (one) writePlanes(one, values.subarray(filled++ * one.length));
-        else if (filled === 0 && i - first >= heldOut.length) {
-          throw new UserError(`${data}: none of the ${heldOut.length} held-out images can be decoded; replace some`);
-        }
+    heldOutAbout: 'images that the training never sees',
+    async heldOut(count) {
+      const found: Uint8Array[] = [];
+      for (const index of heldOut) {
+        if (found.length === count) break;
+        const one = await folder.pixels(index);
+        if (one) found.push(one);
       }
-      return device.tensor(values, [count, 3, size, size]);
+      if (found.length === 0) {
+        throw new UserError(`${data}: none of the ${heldOut.length} held-out images can be decoded; replace some`);
+      }
+      const values = new Float32Array(found.length * 3 * size * size);
+      found.forEach((one, i) => {
+        writePlanes(one, values.subarray(i * one.length));
+      });
+      return device.tensor(values, [found.length, 3, size, size]);
     },
     get waitedMs() {
       return sampler.waitedMs;
@@ -122,20 +131,20 @@ async function openFolderSource({ device, data, size, batch, seed, message }: So
   };
 }
 
-/** The learning rate as a tensor [1] that changes from step to step. */
-export class LearningRate {
+/** A number that changes from step to step, as a tensor [1]: a learning rate, the rate of an average. */
+export class Schedule {
   readonly tensor: Tensor;
   private current = Number.NaN;
 
   constructor(
     private readonly device: Device,
-    private readonly schedule: (step: number) => number,
+    private readonly at: (step: number) => number,
   ) {
-    this.tensor = device.keep(device.empty([1], 'f32', 'learning rate'));
+    this.tensor = device.keep(device.empty([1], 'f32', 'schedule'));
   }
 
   prepare(step: number): void {
-    const value = Math.fround(this.schedule(step));
+    const value = Math.fround(this.at(step));
     if (value === this.current) return;
     this.device.write(this.tensor, [value]);
     this.current = value;

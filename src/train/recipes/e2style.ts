@@ -1,4 +1,4 @@
-import { add, affine, expand, grad, noGrad, reshape, stopGradient } from '../../autograd/index.ts';
+import { add, affine, expand, grad, narrow, noGrad, reshape, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
 import { encodePng, type Rgb8 } from '../../io/images.ts';
@@ -15,11 +15,11 @@ import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { presetOptions } from '../abortionPresets.ts';
 import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
-import { imageMetrics, meanAndDeviation } from '../metrics.ts';
+import { type ImageMetrics, imageMetrics, meanAndDeviation } from '../metrics.ts';
 import { checkFinite, Ranger } from '../optimizers.ts';
 import type { MetricRow, ReconstructionRow } from '../report.ts';
 import type { Evaluation, Options, Recipe, RecipeContext, Stages, StepContext, Training } from '../training.ts';
-import { type ImageSource, LearningRate, openSource, shippedNetwork } from './common.ts';
+import { type ImageSource, openSource, Schedule, shippedNetwork } from './common.ts';
 import { recognition24 } from './recognition.ts';
 
 /** The terms of the loss and their weights (E2Style's README): L = L2 + 0.8 LPIPS + 0.5 ID + 1 parsing. */
@@ -32,7 +32,9 @@ const TERMS = [
 
 /** Sizes that the package has a generator and loss networks for. */
 const SIZES = [32];
+/** Held-out images that are measured, how many at a time, and how many are shown. */
 const HELD_OUT = 128;
+const EVALUATED_AT_ONCE = 16;
 const SHOWN = 8;
 
 /**
@@ -95,7 +97,8 @@ class E2StyleTraining implements Training {
   readonly mainLoss = 'stage1';
   readonly imagesPerStep: number;
   readonly stages: Stages & { active: number };
-  private readonly rate: LearningRate;
+  private readonly encoder: E2Style;
+  private readonly rate: Schedule;
   private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
 
   static async create({ device, options, message }: RecipeContext): Promise<E2StyleTraining> {
@@ -131,21 +134,19 @@ class E2StyleTraining implements Training {
     this.encoder.encoders.forEach((encoder, i) => {
       initialize(encoder, device, { seed: seed * 1000 + i });
       // As the official encoders start from ArcFace's: the trunk, and the first stage's input layer, which has 3 channels too.
-      for (const [key, { value }] of encoder.state()) {
+      for (const [key, { value, isOptional }] of encoder.state()) {
         const taken = key.startsWith('body.') || (i === 0 && key.startsWith('input_layer.'));
-        if (taken) device.write(value, networks.trunk.get(key)!.data);
+        if (taken && !isOptional) device.write(value, networks.trunk.get(key)!.data);
       }
     });
     this.modules = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], encoder]));
     this.optimizers = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], new Ranger(encoder)]));
     this.lossNames = names.flatMap(name => [name, ...TERMS.map(term => `${name}/${term.name}`)]);
     this.imagesPerStep = batch;
-    this.rate = new LearningRate(device, () => lr);
+    this.rate = new Schedule(device, () => lr);
     this.losses = { lpips: new LpipsLoss(perceptual), id: new IdLoss(identity), parsing: new ParsingLoss(parser) };
     this.stages = { ...stages, active: stages.initial, dropLast: () => this.dropLast() };
   }
-
-  private readonly encoder: E2Style;
 
   get waitedMs(): number {
     return this.source.waitedMs;
@@ -256,42 +257,42 @@ class E2StyleTraining implements Training {
     }
   }
 
+  /** The first held-out images and what each of `stages` stages makes of them, on the host: [count, 3, size, size] each. */
+  private async reconstruct(stages: number): Promise<{ rows: Float32Array[]; count: number }> {
+    const { device } = this;
+    const images = await this.source.heldOut(SHOWN);
+    const rows = device.scope('reconstructions', () => [images, ...this.invert(images, stages)].map(row => row.read()));
+    device.discard(images);
+    return { rows: await Promise.all(rows), count: images.shape[0] };
+  }
+
   /** Rows: the inputs, then the outputs of each active stage. */
   async samples(): Promise<Rgb8> {
-    const { active } = this.stages;
+    const { rows, count } = await this.reconstruct(this.stages.active);
     const size = Number(this.options.size);
-    const images = await this.source.heldOut(0, SHOWN);
-    const rows = this.device.scope('samples', () => [images, ...this.invert(images, active)].map(row => row.read()));
-    const pixels = await Promise.all(rows);
-    const all = new Float32Array(pixels.length * pixels[0].length);
-    pixels.forEach((row, i) => {
+    const all = new Float32Array(rows.length * rows[0].length);
+    rows.forEach((row, i) => {
       all.set(row, i * row.length);
     });
-    return tile(all, [pixels.length * SHOWN, 3, size, size], { columns: SHOWN });
+    return tile(all, [rows.length * count, 3, size, size], { columns: count });
   }
 
   async evaluate(): Promise<Evaluation> {
-    const { device } = this;
+    const { device, source } = this;
     const size = Number(this.options.size);
-    const { generator, average, perceptual, identityMetric } = this.networks;
     const stages = this.stages.initial;
+    const images = await source.heldOut(HELD_OUT);
+    const count = images.shape[0];
     const values: Record<Metric, number[][]> = { l2: [], lpips: [], msssim: [], id: [] };
-    const batch = 16;
-    for (let first = 0; first < HELD_OUT; first += batch) {
-      const images = device.keep(await this.source.heldOut(first, batch));
-      const rows = device.scope('held-out images', () => {
-        const mean = noGrad(() =>
-          generator.forward(expand(reshape(average, [1, average.size]), [batch, average.size])),
-        );
-        return [this.encoder.facePool(mean), ...this.invert(images, stages)].map(row =>
-          imageMetrics(row, images, { perceptual, identity: identityMetric }),
-        );
-      });
+    for (let first = 0; first < count; first += EVALUATED_AT_ONCE) {
+      const rows = device.scope('held-out images', () =>
+        this.measure(narrow(images, 0, first, Math.min(first + EVALUATED_AT_ONCE, count)), stages),
+      );
       for (const [row, metrics] of (await Promise.all(rows)).entries()) {
         for (const { key } of METRICS) values[key][row] = [...(values[key][row] ?? []), ...metrics[key]];
       }
-      device.discard(images);
     }
+    device.discard(images);
     const statistic = (list: number[]) => {
       const { mean, deviation } = meanAndDeviation(list);
       return { mean, std: deviation };
@@ -301,32 +302,33 @@ class E2StyleTraining implements Training {
       return { name, better, baseline, stages: rest };
     });
     return {
-      subtitle: `E2Style with ${stages} stages on ${this.source.about} at ${size}×${size} pixels.`,
-      description: `${HELD_OUT} held-out images, beside the image of the mean latent`,
+      subtitle: `E2Style with ${stages} stages on ${source.about} at ${size}×${size} pixels.`,
+      description: `${count} ${source.heldOutAbout}.`,
       metrics,
       reconstructions: await this.reconstructions(size, stages),
     };
   }
 
-  private async reconstructions(size: number, stages: number): Promise<ReconstructionRow[]> {
-    const images = await this.source.heldOut(0, SHOWN);
-    const rows = this.device.scope('reconstructions', () =>
-      [images, ...this.invert(images, stages)].map(row => row.read()),
+  /** The metrics of the mean latent's image, and of each stage's outputs. */
+  private measure(images: Tensor, stages: number): Promise<ImageMetrics>[] {
+    const { generator, average, perceptual, identityMetric } = this.networks;
+    const latents = expand(reshape(average, [1, average.size]), [images.shape[0], average.size]);
+    const mean = this.encoder.facePool(noGrad(() => generator.forward(latents)));
+    return [mean, ...this.invert(images, stages)].map(output =>
+      imageMetrics(output, images, { perceptual, identity: identityMetric }),
     );
-    const labels = ['input', ...Array.from({ length: stages }, (_, i) => `stage ${i + 1}`)];
+  }
+
+  private async reconstructions(size: number, stages: number): Promise<ReconstructionRow[]> {
+    const { rows, count } = await this.reconstruct(stages);
     const pixels = 3 * size * size;
+    const picture = async (row: Float32Array, i: number) =>
+      dataUri(await encodePng(tile(row.subarray(i * pixels, (i + 1) * pixels), [1, 3, size, size], { columns: 1 })));
     return Promise.all(
-      rows.map(async (row, i) => {
-        const values = await row;
-        const pictures = Array.from({ length: SHOWN }, async (_, n) =>
-          dataUri(
-            await encodePng(
-              tile(values.subarray(n * pixels, (n + 1) * pixels), [1, 3, size, size], { columns: 1, gap: 0 }),
-            ),
-          ),
-        );
-        return { label: labels[i], images: await Promise.all(pictures) };
-      }),
+      rows.map(async (row, stage) => ({
+        label: stage === 0 ? 'input' : `stage ${stage}`,
+        images: await Promise.all(Array.from({ length: count }, (_, i) => picture(row, i))),
+      })),
     );
   }
 }

@@ -5,7 +5,7 @@ import { initialize } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';
 import { Adam, checkFinite } from '../optimizers.ts';
 import type { Recipe } from '../training.ts';
-import { cosine, LearningRate } from './common.ts';
+import { cosine, Schedule } from './common.ts';
 
 /** How much rarer classes weigh more, at most. */
 const MAX_WEIGHT = 5;
@@ -20,7 +20,7 @@ export const parsing: Recipe = {
     const network = new ParsingUNet({ featureScale });
     initialize(network, device, { seed });
     const optimizer = new Adam(network, { betas: [0.9, 0.999] });
-    const rate = new LearningRate(device, cosine(lr, steps, steps / 50));
+    const rate = new Schedule(device, cosine(lr, steps, steps / 50));
     const weight = device.keep(device.tensor(await classWeights(size, seed), [FACE_CLASSES.length]));
     function renderedBatch(step: number) {
       return renderFaces(device, sampleFaces(step, batch, { seed }), size);
@@ -54,7 +54,7 @@ export const parsing: Recipe = {
         applyEffects(gate);
         return { loss };
       },
-      exports: { 'parsing-32': network },
+      exports: { [`parsing-${size}`]: network },
     };
   },
 };

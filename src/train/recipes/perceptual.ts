@@ -26,7 +26,7 @@ import { VggLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';
 import { Adam, checkFinite } from '../optimizers.ts';
 import type { Recipe } from '../training.ts';
-import { cosine, LearningRate } from './common.ts';
+import { cosine, Schedule } from './common.ts';
 
 /** The trunk of LPIPS-like(self): a small VGG that learns to tell the procedural faces' attributes. */
 export const perceptual: Recipe = {
@@ -53,7 +53,7 @@ export const perceptual: Recipe = {
       network: new Adam(network, { betas: [0.9, 0.999] }),
       head: new Adam(head, { betas: [0.9, 0.999] }),
     };
-    const rate = new LearningRate(device, cosine(lr, steps, steps / 50));
+    const rate = new Schedule(device, cosine(lr, steps, steps / 50));
     return {
       modules: { network, head },
       optimizers,
@@ -92,7 +92,7 @@ export const perceptual: Recipe = {
         applyEffects(gate);
         return { loss, ...losses };
       },
-      exports: { 'perceptual-32': network },
+      exports: { [`perceptual-${size}`]: network },
     };
   },
 };

@@ -8,7 +8,7 @@ import { philox4x32 } from '../../runtime/philox.ts';
 import { cropFace } from '../losses.ts';
 import { checkFinite, Sgd } from '../optimizers.ts';
 import type { Recipe } from '../training.ts';
-import { cosine, LearningRate } from './common.ts';
+import { cosine, Schedule } from './common.ts';
 
 /**
  * The recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). Their trunk is that of
@@ -52,7 +52,7 @@ export const recognition: Recipe = {
     initialize(head, device, { seed });
     const decayed = { momentum: 0.9, weightDecay: options.weightDecay as number };
     const optimizers = { network: new Sgd(network, decayed), head: new Sgd(head, decayed) };
-    const rate = new LearningRate(device, cosine(options.lr as number, steps, steps / 50));
+    const rate = new Schedule(device, cosine(options.lr as number, steps, steps / 50));
 
     /** The faces of a step: random people of the training set, each in a random view. */
     const facesOf = (step: number) =>

@@ -1,12 +1,14 @@
 import { affine, grad, noGrad, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
+import type { Rgb8 } from '../../io/images.ts';
 import { applyEffects, withoutEffects } from '../../models/effects.ts';
 import { initialize, Module, type Parameter, zeros } from '../../models/module.ts';
 import { presets } from '../../models/stylegan2/config.ts';
 import { Discriminator } from '../../models/stylegan2/discriminator.ts';
 import { Generator } from '../../models/stylegan2/generator.ts';
 import { crossoverMask, LatentAverage, mixStyles, repeatLatent } from '../../models/stylegan2/latents.ts';
+import type { Device } from '../../runtime/device.ts';
 import { random } from '../../runtime/kernels/random.ts';
 import { philox4x32 } from '../../runtime/philox.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
@@ -14,7 +16,7 @@ import { dLogistic, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adve
 import { copyState, emaRate, updateEma } from '../ema.ts';
 import { Adam, checkFinite } from '../optimizers.ts';
 import type { Recipe, StepContext } from '../training.ts';
-import { LearningRate, openSource } from './common.ts';
+import { openSource, Schedule } from './common.ts';
 
 /** A kept scalar of a training: here the running mean of path lengths. */
 class Scalar extends Module {
@@ -58,9 +60,11 @@ export const stylegan2: Recipe = {
       string,
       number
     >;
-    const config = presets[options.model as keyof typeof presets];
-    if (!config)
-      throw new UserError(`model: there is no '${options.model}'; there are ${Object.keys(presets).join(', ')}`);
+    const model = String(options.model);
+    if (!Object.hasOwn(presets, model)) {
+      throw new UserError(`model: there is no '${model}'; there are ${Object.keys(presets).join(', ')}`);
+    }
+    const config = presets[model as keyof typeof presets];
     if (batch % 4 !== 0)
       throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
     const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed, message });
@@ -73,13 +77,14 @@ export const stylegan2: Recipe = {
     copyState(average, generator);
     average.freeze().eval();
 
-    const lazy = (every: number) => ({ betas: [0, 0.99] as const, lazyInterval: every });
+    // A regulariser that is off (every 0) needs no correction.
+    const lazy = (every: number) => ({ betas: [0, 0.99] as const, lazyInterval: every > 0 ? every : undefined });
     const optimizers = {
       generator: new Adam(generator, lazy(pathLengthEvery)),
       discriminator: new Adam(discriminator, lazy(r1Every)),
     };
-    const rate = new LearningRate(device, () => lr);
-    const ema = new LearningRate(device, step =>
+    const rate = new Schedule(device, () => lr);
+    const ema = new Schedule(device, step =>
       emaRate((step - 1) * batch, {
         batch,
         halfLife: options.emaKimg as number,
@@ -189,7 +194,7 @@ export const stylegan2: Recipe = {
         updateEma(average, generator, ema.tensor, gate);
         return losses;
       },
-      samples: () => sampleGrid(average, seed),
+      samples: () => sampleGrid(device, average, seed),
       state: () => source.state(),
       restore: state => source.restore(state),
       exports: {
@@ -201,9 +206,8 @@ export const stylegan2: Recipe = {
 };
 
 /** 8 × 6 images of fixed z. */
-async function sampleGrid(generator: Generator, seed: number) {
+async function sampleGrid(device: Device, generator: Generator, seed: number): Promise<Rgb8> {
   const { wDim, size } = generator.config;
-  const device = generator.state().values().next().value!.value.device;
   const count = 48;
   const pixels = device.scope('samples', () =>
     withoutEffects(() =>
