@@ -175,6 +175,7 @@ describe('E2Style', () => {
     expect(await got).toEqual(await want);
     expect(() => network.stage(2, images(32))).toThrow(/stage 2 needs/);
     expect(() => network.stage(1, images(32), images(32))).toThrow(/stage 1 takes no/);
+    expect(() => network.stage(4, images(32), images(32))).toThrow('there is no stage 4 in an E2Style of 3');
   });
 
   test('with detach, a stage is trained by its own loss alone', async () => {

@@ -158,10 +158,12 @@ export class E2Style extends Module {
 
   /** Stage k's correction of the latents [B, n, D]: E₁(x), or E_k(x ‖ previous), the pooled image of stage k - 1. */
   stage(k: number, x: Tensor, previous?: Tensor): Tensor {
+    const encoder = this.encoders[k - 1];
+    if (!encoder) throw new Error(`there is no stage ${k} in an E2Style of ${this.encoders.length}`);
     if (k > 1 !== (previous !== undefined)) {
       throw new Error(`stage ${k} ${previous ? 'takes no previous image' : 'needs the previous image'}`);
     }
-    return this.encoders[k - 1].forward(previous ? ops.concat([x, previous], 1) : x);
+    return encoder.forward(previous ? ops.concat([x, previous], 1) : x);
   }
 
   /** The outputs of stages 1 to `stages` for the images x [B, 3, inputSize, inputSize]. */

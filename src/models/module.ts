@@ -27,16 +27,19 @@ export class Parameter {
   private tensor: Tensor | undefined;
   /** Whether gradients are taken with respect to it; false for buffers and in frozen modules. */
   trainable: boolean;
+  readonly isBuffer: boolean;
+  /** Files may lack it; it is 0 then. */
+  readonly isOptional: boolean;
 
   constructor(
     readonly key: string,
     readonly shape: Shape,
     readonly init: Init,
-    readonly isBuffer = false,
-    /** Files may lack it; it is 0 then. */
-    readonly isOptional = false,
+    { buffer = false, optional = false } = {},
   ) {
-    this.trainable = !isBuffer;
+    this.isBuffer = buffer;
+    this.isOptional = optional;
+    this.trainable = !buffer;
   }
 
   /** The tensor: a variable if it is trainable, else a constant. */
@@ -82,7 +85,7 @@ export abstract class Module {
   }
 
   protected buffer(key: string, shape: Shape, init: Init, { optional = false } = {}): Parameter {
-    const buffer = new Parameter(key, shape, init, true, optional);
+    const buffer = new Parameter(key, shape, init, { buffer: true, optional });
     this.ownBuffers.set(key, buffer);
     return buffer;
   }
