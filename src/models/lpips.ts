@@ -39,7 +39,7 @@ const relu = () => new Activation(ops.relu);
 const maxPool = (options: ops.PoolOptions) => new Activation(x => ops.maxPool2d(x, options));
 
 /** AlexNet (Krizhevsky 2014, "One weird trick"). */
-export function alexNet(): Trunk {
+function alexNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2 });
   const conv3 = (from: number, to: number) => new Conv2d(from, to, { kernel: 3, padding: 1 });
   return new Trunk(
@@ -71,7 +71,7 @@ function vggSlices(widths: readonly (readonly number[])[], init?: (inputs: numbe
 }
 
 /** VGG-16 (Simonyan and Zisserman 2015, configuration D). */
-export function vgg16(): Trunk {
+function vgg16(): Trunk {
   const widths = [
     [64, 64],
     [128, 128],
@@ -105,7 +105,7 @@ class Fire extends Module {
 }
 
 /** SqueezeNet 1.1 (Iandola et al. 2016). */
-export function squeezeNet(): Trunk {
+function squeezeNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2, ceilMode: true });
   return new Trunk(
     [

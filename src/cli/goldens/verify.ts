@@ -20,12 +20,12 @@ export interface CaseResult {
 }
 
 /** A tensor as a golden file describes it. */
-export function filledTensor(device: Device, filled: Omit<Filled, 'name'>): Tensor {
+function filledTensor(device: Device, filled: Omit<Filled, 'name'>): Tensor {
   return device.tensor(fillValues(filled), filled.shape, filled.dtype === 'int64' ? 'u32' : 'f32');
 }
 
 /** Σ_k Σ_i x_k[i] · v(i, seed + k), over the tensors that gradients can flow through. */
-export function weightedSum(tensors: readonly Tensor[], seed: number): Tensor | undefined {
+function weightedSum(tensors: readonly Tensor[], seed: number): Tensor | undefined {
   let total: Tensor | undefined;
   tensors.forEach((tensor, k) => {
     if (!isTracked(tensor)) return;

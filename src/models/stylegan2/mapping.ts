@@ -6,7 +6,7 @@ import { EqualLinear } from './layers.ts';
 const LEARNING_RATE_MULTIPLIER = 0.01;
 
 /** z / √(mean z² + 10⁻⁸), the mean over the components of each row. */
-export function pixelNorm(z: Tensor): Tensor {
+function pixelNorm(z: Tensor): Tensor {
   return ops.mul(z, ops.rsqrt(ops.add(ops.mean(ops.square(z), { axes: [1], keepDims: true }), 1e-8)));
 }
 
