@@ -111,6 +111,36 @@ describe.each(['SIGINT', 'SIGTERM'] as const)('%s', signal => {
   });
 });
 
+test('a closed output, as behind | head, ends a run as a signal does', async () => {
+  const args = [STAGES, '--steps', '4000', '--set', 'sampleEvery=0', '--out', 'piped'];
+  const child = spawn(process.execPath, [command, 'train', ...args], { cwd: root });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', text => (stderr += text));
+  child.stdout.once('data', () => child.stdout.destroy());
+  const code = await new Promise(resolve => child.on('close', resolve));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(checkpointOf(at('piped')).state.step).toBeLessThan(4000);
+});
+
+test('a folder in which a process trains is refused to a second one, and free when that was killed', async () => {
+  const args = [STAGES, '--steps', '1000000', '--set', 'sampleEvery=0', '--save-every', '8', '--out', 'shared'];
+  const child = spawn(process.execPath, [command, 'train', ...args], { cwd: root });
+  const ended = new Promise(resolve => child.on('close', resolve));
+  await new Promise<void>(resolve => {
+    child.stdout.setEncoding('utf8').on('data', text => text.includes('step ') && resolve());
+  });
+  const second = await train('--resume', 'shared');
+  child.kill('SIGKILL');
+  await ended;
+  expect(second).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^wgrad: shared: process \d+ is training there; end it first [^\n]*\n$/),
+  });
+  const { step } = checkpointOf(at('shared')).state as { step: number };
+  expect(await train('--resume', 'shared', '--steps', String(step + 8))).toMatchObject({ code: 0, stderr: '' });
+  expect(existsSync(at('shared', '.lock'))).toBe(false);
+});
+
 test('killed at random moments, a run loses no checkpoint, repeats no step, and ends as if it had not been', async () => {
   const settings = ['--steps', '320', '--save-every', '8', '--keep', '3', '--set', 'broken=100'];
   const began = performance.now();
@@ -167,7 +197,13 @@ describe('bad input is one line that says what, where and what to do; code 2; no
     ['steps left open', ['train', 'perceptual', '--steps', 'null'], /--steps: 'null' is not a number/],
     ['no images', ['train', 'perceptual', '--batch', '0'], /--batch: 0 .*whole number from 1/],
     ['no number', ['train', 'perceptual', '--lr', 'fast'], /--lr: 'fast' is not a number/],
-    ['a negative count', ['start', '--steps', '-1'], /--steps/],
+    ['a negative count', ['start', '--steps', '-1'], /'--steps' .*use '--steps=-XYZ'/],
+    ['an absurd count', ['start', '--steps', '1e99'], /--steps: 1e99 is not possible/],
+    ['a batch that no memory holds', ['train', 'perceptual', '--batch', '1e9'], /--batch: 1e9 .*from 1 to 65536/],
+    ['half a seed', ['train', 'perceptual', '--seed', '1.5'], /--seed: 1\.5 .*whole number from 0/],
+    ['no time', ['train', 'perceptual', '--minutes', '0'], /--minutes: 0 .*over 0/],
+    ['a negative rate', ['train', 'perceptual', '--lr=-1'], /--lr: -1 .*over 0/],
+    ['no recipe', ['train'], /say what to train: e2style, .*--help/],
     [
       'an option of another recipe',
       ['train', 'perceptual', '--abort', 'off'],
@@ -238,7 +274,10 @@ describe('bad input is one line that says what, where and what to do; code 2; no
       /--out taken: there is a run already; go on with it by --resume/,
     );
     writeFileSync(at('a-file'), '');
+    await refused(['start', '--out', 'taken'], /--out taken: there is a run already/);
     await refusedTrain([STAGES, '--out', 'a-file'], /a-file is a file: name a folder/);
+    await refusedTrain([STAGES, '--out', 'a-file/run'], /not a directory.*a-file\/run.*; check that path/);
+    await refusedTrain([STAGES, '--out='], /--out: name a folder/);
   });
 
   test('--resume: of a broken config.json, with other networks, of a damaged checkpoint; the run stays as it was', async () => {

@@ -1,10 +1,13 @@
 import { isOutOfMemory, UserError } from '../io/errors.ts';
 import { DeviceLost } from '../runtime/device.ts';
 
-/** A verb of the command: its line in the help, and what it does with the arguments behind it. Returns the exit code. */
+/** A verb of the command. */
 export interface Verb {
+  /** Its arguments in one line. */
   readonly usage: string;
+  /** What it does, for the help. */
   readonly about: string;
+  /** Does it with the arguments behind the verb, and returns the exit code. */
   run(args: string[]): Promise<number>;
 }
 
@@ -21,10 +24,14 @@ async function help(): Promise<string> {
   const lines = ['wgrad: StyleGAN inversion trained on WebGPU', '', 'Usage:'];
   for (const load of Object.values(verbs)) {
     const { verb } = await load();
-    lines.push(`  wgrad ${verb.usage}`, `      ${verb.about}`);
+    lines.push(`  wgrad ${verb.usage}`, indented(verb.about, 6));
   }
   lines.push('', '  --debug shows where an error came from; WGRAD_ADAPTER=NAME chooses the adapter for every verb.');
   return lines.join('\n');
+}
+
+function indented(text: string, columns: number): string {
+  return text.replaceAll(/^/gm, ' '.repeat(columns));
 }
 
 async function main(argv: string[]): Promise<number> {
@@ -39,7 +46,7 @@ async function main(argv: string[]): Promise<number> {
     throw new UserError(`unknown verb '${name}'; there are ${Object.keys(verbs).join(', ')} (see wgrad --help)`);
   const { verb } = await load();
   if (rest.includes('--help') || rest.includes('-h')) {
-    console.log(`wgrad ${verb.usage}\n    ${verb.about}`);
+    console.log(`wgrad ${verb.usage}\n${indented(verb.about, 4)}`);
     return 0;
   }
   return verb.run(rest);
@@ -49,13 +56,27 @@ async function main(argv: string[]): Promise<number> {
 function explain(error: unknown): string | undefined {
   if (error instanceof UserError) return error.message;
   if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
-    return `${error.message.split(/\.\s/)[0]} (see --help)`;
+    // Of an unknown option Node also says how to pass it as an argument, which no verb takes.
+    return `${error.message.split('. To specify a positional')[0].replaceAll('\n', ' ')} (see --help)`;
   }
   if (isOutOfMemory(error)) {
     return `the device is out of memory: lower --batch (${error.message.split('\n')[0]})`;
   }
   if (error instanceof DeviceLost) return `${error.message}; go on with --resume`;
+  if (isSystemError(error)) return `${error.message}; check that path, its permissions and the space on its disk`;
   return undefined;
+}
+
+/** What the system refused: a folder that may not be written, a full disk. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'errno' in error && 'syscall' in error;
+}
+
+// Without whoever read the output, as behind `| head`, nothing is printed any more; a training saves and ends.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 }
 
 const debug = process.argv.includes('--debug');

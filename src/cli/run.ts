@@ -1,51 +1,41 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../io/errors.ts';
-import { type Folder, openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
-import { abortionWarning } from '../train/abortionPresets.ts';
-import { exportWeights } from '../train/exportWeights.ts';
 import { Progress } from '../train/progress.ts';
-import { writeConfig } from '../train/runConfig.ts';
-import { runReport } from '../train/runReport.ts';
-import { type RunResult, train } from '../train/trainer.ts';
+import { createTraining, type RunOutcome, trainAndReport } from '../train/run.ts';
 import type { Options, Recipe, Training } from '../train/training.ts';
+import { refuseRun, type TakenFolder, takeFolder } from './runFolder.ts';
 
 export interface TrainingRun {
   readonly recipe: Recipe;
   /** As the user gave it: a recipe's name or a file. */
   readonly name: string;
   readonly options: Options;
-  /** The run's folder; by default one of its own under runs/. */
+  /** The folder of a new run; by default one of its own under runs/. */
   readonly out?: string;
+  /** The folder of the run that goes on, in place of `out`. */
+  readonly resume?: string;
   readonly adapter?: string;
 }
 
 /** A run from its options to its report, on the terminal. SIGINT and SIGTERM save it and end it. */
 export async function runTraining(run: TrainingRun): Promise<number> {
-  const { recipe, name, options } = run;
-  const out = run.out ?? freeName(recipe.name);
+  const { recipe, options } = run;
+  if (run.out !== undefined && run.resume === undefined) refuseRun(run.out);
   const device = await Device.open({ adapter: run.adapter });
   try {
     for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
     console.log(`${recipe.name} on ${device.adapter.name}`);
-    // Everything that can be wrong with the input shows here, before anything is written.
     const progress = new Progress(process.stdout);
-    const training = await recipe.create({ device, options, message: text => progress.message(text) });
-    const warning = training.stages && abortionWarning(training.stages.abortion.options);
-    if (warning) progress.message(warning);
-    const folder = await openFolder(out, { create: true });
-    const result = await withSignals(stop => trainOnTerminal(run, device, training, folder, progress, stop));
-    if (!result.finished) {
-      console.log(`stopped at step ${result.steps}; go on with: wgrad train --resume ${out}`);
+    const training = await createTraining(recipe, { device, options, message: text => progress.message(text) });
+    const taken = await takeFolder(recipe.name, run);
+    try {
+      const outcome = await withSignals(stop => trainOnTerminal(run, device, training, taken, progress, stop));
+      if (outcome.finished) summarize(taken.path, training, outcome);
+      else console.log(`stopped at step ${outcome.steps}; go on with: wgrad train --resume ${taken.path}`);
       return 0;
+    } finally {
+      taken.release();
     }
-    for (const file of await exportWeights(folder, training)) console.log(`weights: ${join(out, file)}`);
-    const report = runReport(name, options, device, training, result);
-    if (report) await folder.write('report.html', report);
-    if (training.skippedImages) console.log(`damaged images that were skipped: ${training.skippedImages}`);
-    summarize(out, result, report !== undefined);
-    return 0;
   } finally {
     device.destroy();
   }
@@ -55,18 +45,17 @@ async function trainOnTerminal(
   { name, options }: TrainingRun,
   device: Device,
   training: Training,
-  folder: Folder,
+  { folder }: TakenFolder,
   progress: Progress,
   stop: () => boolean,
-): Promise<RunResult> {
+): Promise<RunOutcome> {
   try {
-    return await train({
+    return await trainAndReport({
+      config: { recipe: name, options },
       device,
       training,
       folder,
-      options,
       watcher: {
-        begins: () => writeConfig(folder, { recipe: name, options }, device),
         message: text => progress.message(text),
         shouldStop: stop,
         progress: ({ line, steps, stages, imagesPerSecond, secondsLeft }) => {
@@ -82,7 +71,10 @@ async function trainOnTerminal(
   }
 }
 
-/** Runs with SIGINT and SIGTERM turned into a request to stop; a second signal ends the process as usual. */
+/**
+ * Runs with SIGINT and SIGTERM turned into a request to stop; a second signal ends the process as usual. Whoever closes the
+ * output, as `| head` does, asks for the same.
+ */
 async function withSignals<T>(body: (stop: () => boolean) => Promise<T>): Promise<T> {
   let stopped = false;
   const request = () => {
@@ -92,15 +84,20 @@ async function withSignals<T>(body: (stop: () => boolean) => Promise<T>): Promis
   };
   process.on('SIGINT', request);
   process.on('SIGTERM', request);
+  process.stdout.on('error', request);
   try {
     return await body(() => stopped);
   } finally {
     process.off('SIGINT', request);
     process.off('SIGTERM', request);
+    process.stdout.off('error', request);
   }
 }
 
-function summarize(out: string, { evaluation, control, wallSeconds }: RunResult, hasReport: boolean): void {
+function summarize(path: string, { skippedImages }: Training, outcome: RunOutcome): void {
+  const { evaluation, control, wallSeconds, weights, report } = outcome;
+  for (const file of weights) console.log(`weights: ${join(path, file)}`);
+  if (skippedImages) console.log(`damaged images that were skipped: ${skippedImages}`);
   console.log(`finished in ${Math.round(wallSeconds)} s`);
   for (const { name, baseline, stages } of evaluation?.metrics ?? []) {
     const values = stages.map(({ mean }, i) => `stage ${i + 1} ${mean.toPrecision(4)}`).join(', ');
@@ -111,22 +108,5 @@ function summarize(out: string, { evaluation, control, wallSeconds }: RunResult,
     const obeyed = drops.filter(({ kind }) => kind === 'obeyed').length;
     console.log(`abortion (${preset}): ${obeyed === 0 ? 'the monitor did not fire' : `${obeyed} stage(s) dropped`}`);
   }
-  console.log(hasReport ? `report: ${join(out, 'report.html')}` : `run: ${out}`);
-}
-
-/** runs/RECIPE, or the first of runs/RECIPE-2, -3, … that is not there. */
-function freeName(recipe: string): string {
-  for (let i = 1; ; i++) {
-    const path = join('runs', i === 1 ? recipe : `${recipe}-${i}`);
-    if (!existsSync(path)) return path;
-  }
-}
-
-/** Refuses a folder that holds a run already, unless that run is to go on. */
-export function checkOut(out: string | undefined): void {
-  if (out !== undefined && existsSync(join(out, 'config.json'))) {
-    throw new UserError(
-      `--out ${out}: there is a run already; go on with it by --resume ${out}, or give another folder`,
-    );
-  }
+  console.log(report ? `report: ${join(path, report)}` : `run: ${path}`);
 }

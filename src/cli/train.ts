@@ -8,37 +8,60 @@ import { parseConfig, type RunConfig } from '../train/runConfig.ts';
 import type { Recipe } from '../train/training.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
-import { checkOut, runTraining } from './run.ts';
+import { runTraining } from './run.ts';
 import { userRecipe } from './userRecipe.ts';
 
 /** Settings with a flag of their own; the others are reached by --set. */
-const FLAGS = [
-  'seed',
-  'steps',
-  'minutes',
-  'batch',
-  'lr',
-  'saveEvery',
-  'sampleEvery',
-  'keep',
-  'data',
-  'size',
-  'stages',
-  'abort',
-  'abortAt',
-  'threshold',
-  'window',
-];
+const FLAGS: Record<string, string> = {
+  seed: 'of every random number',
+  steps: 'optimiser steps',
+  minutes: 'ends the run, with its report, after so long',
+  batch: 'images a step; lower it where memory runs out',
+  lr: 'learning rate',
+  saveEvery: 'steps between checkpoints; 0 for one at the end',
+  sampleEvery: 'steps between sample grids; 0 for none',
+  keep: 'checkpoints that stay',
+  data: "'faces', or a folder or zip of images",
+  size: 'pixels of an image side',
+  stages: 'stages at the start',
+  abort: 'who drops stages: off, paper-relative, paper-absolute or robust',
+  abortAt: 'steps at which a stage is dropped whatever the losses, as 300,350',
+  threshold: 'the loss that paper-absolute compares with',
+  window: 'steps of a mean that robust decides by',
+};
+
+/** Options of the command itself. */
+const OPTIONS: Record<string, string> = {
+  '--set KEY=VALUE': 'any setting of the recipe; config.json of a run lists them all',
+  '--config FILE': 'settings to start from, as config.json of a run',
+  '--out DIR': 'the folder of the run; by default the next one under runs/',
+  '--resume DIR': 'goes on with a run from its newest checkpoint',
+  '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
+};
+
+/** Lines of a name and what it is. */
+function list(entries: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...entries.map(([name]) => name.length));
+  return entries.map(([name, about]) => `  ${name.padEnd(width)}  ${about}`).join('\n');
+}
 
 export const verb: Verb = {
-  usage: `train RECIPE|FILE.ts ${FLAGS.map(flag => `[--${dashed(flag)} …]`).join(' ')} [--config FILE] [--set key=value] [--out DIR] [--resume DIR] [--adapter NAME]`,
-  about: `Trains: ${Object.keys(recipes).join(', ')}, or a recipe of your own.`,
+  usage: 'train RECIPE|FILE.ts [OPTION VALUE]…',
+  about: [
+    'Trains one of these, or a recipe of your own:',
+    list(Object.values(recipes).map(({ name, about }) => [name, about])),
+    'Options, of which a recipe takes those that it has settings for:',
+    list([
+      ...Object.entries(FLAGS).map(([key, about]) => [`--${dashed(key)}`, about] as const),
+      ...Object.entries(OPTIONS),
+    ]),
+  ].join('\n'),
   async run(args) {
     const { values, positionals } = parseArgs({
       args,
       allowPositionals: true,
       options: {
-        ...Object.fromEntries(FLAGS.map(flag => [dashed(flag), { type: 'string' as const }])),
+        ...Object.fromEntries(Object.keys(FLAGS).map(flag => [dashed(flag), { type: 'string' as const }])),
         config: { type: 'string' },
         set: { type: 'string', multiple: true },
         out: { type: 'string' },
@@ -47,15 +70,12 @@ export const verb: Verb = {
       },
     });
     const given = values as Record<string, string | undefined> & { set?: string[] };
-    const flags = Object.fromEntries(FLAGS.map(flag => [flag, given[dashed(flag)]]));
+    const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
     const resumed = given.resume === undefined ? undefined : await readRun(given.resume);
     const name = positionals[0] ?? resumed?.recipe;
     if (name === undefined) {
-      const list = Object.values(recipes).map(recipe => `  ${recipe.name.padEnd(14)}${recipe.about}`);
-      throw new UserError(
-        `train: say what to train: ${Object.keys(recipes).join(', ')}, or a file\n${list.join('\n')}`,
-      );
+      throw new UserError(`train: say what to train: ${Object.keys(recipes).join(', ')}, or a file (see --help)`);
     }
     if (resumed && positionals[0] !== undefined && resumed.recipe !== positionals[0]) {
       throw new UserError(
@@ -65,8 +85,7 @@ export const verb: Verb = {
     const recipe = await findRecipe(name);
     const config = given.config ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
     const options = await resolveOptions(name, recipe.defaults, { config, flags, set: given.set ?? [] });
-    if (given.resume === undefined) checkOut(given.out);
-    return runTraining({ recipe, name, options, out: given.resume ?? given.out, adapter: given.adapter });
+    return runTraining({ recipe, name, options, out: given.out, resume: given.resume, adapter: given.adapter });
   },
 };
 

@@ -18,8 +18,18 @@ export interface Assignment {
   readonly where: string;
 }
 
-/** Values that must be whole numbers from this on. */
-const atLeast: Record<string, number> = { steps: 1, batch: 1, saveEvery: 0, sampleEvery: 0, keep: 1 };
+/** Values that must be whole numbers, the least one and the largest: a seed has 32 bits, no batch is larger than fits in memory. */
+const wholeNumbers: Record<string, readonly [number, number]> = {
+  seed: [0, 2 ** 32 - 1],
+  steps: [1, 1e9],
+  batch: [1, 65536],
+  saveEvery: [0, 1e9],
+  sampleEvery: [0, 1e9],
+  keep: [1, 1e9],
+};
+
+/** Values that must be more than 0. */
+const positive = ['lr', 'minutes'];
 
 /**
  * The settings of a run: the recipe's defaults, then what was given, in its order. Texts become what the default is.
@@ -48,9 +58,12 @@ function convert(key: string, value: unknown, fallback: OptionValue, where: stri
   if (fallback === null || typeof fallback === 'number') {
     const number = typeof value === 'number' ? value : Number(String(value).trim() || Number.NaN);
     if (!Number.isFinite(number)) throw new UserError(`${where}: '${value}' is not a number`);
-    const least = atLeast[key];
-    if (least !== undefined && (!Number.isInteger(number) || number < least)) {
-      throw new UserError(`${where}: ${value} is not possible; give a whole number from ${least} on`);
+    const [least, most] = wholeNumbers[key] ?? [];
+    if (least !== undefined && !(Number.isInteger(number) && number >= least && number <= most)) {
+      throw new UserError(`${where}: ${value} is not possible; give a whole number from ${least} to ${most}`);
+    }
+    if (positive.includes(key) && number <= 0) {
+      throw new UserError(`${where}: ${value} is not possible; give a number over 0`);
     }
     return number;
   }
