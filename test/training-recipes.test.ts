@@ -106,6 +106,14 @@ describe('e2style, which needs the networks of weights/', () => {
     const [a, b] = ['three', 'two'].map(name => logOf(join(root, name)).map(({ losses }) => losses.stage2));
     expect(b).toEqual(a);
     expect(new Set(a).size).toBe(4);
+    // L2 + 0.8 LPIPS + 0.5 ID + parsing: the weights of E2Style's README.
+    for (const { losses } of logOf(join(root, 'three'))) {
+      for (const stage of ['stage1', 'stage2', 'stage3']) {
+        const [l2, lpips, id, parsing] = ['l2', 'lpips', 'id', 'parsing'].map(term => losses[`${stage}/${term}`]);
+        expect(losses[stage]).toBeCloseTo(l2 + 0.8 * lpips + 0.5 * id + parsing, 4);
+        for (const term of [l2, lpips, id, parsing]) expect(term).toBeGreaterThan(0);
+      }
+    }
   });
 
   test('after a drop a step costs less, by the stage that left', async () => {

@@ -306,6 +306,23 @@ describe('abortion', () => {
     expect(html).not.toMatch(/did not fire|No monitor fired/);
   });
 
+  test('the monitor can end the run at the floor, and a run that it ended ends again when it is resumed', async () => {
+    const options = { abort: 'paper-absolute', threshold: 0, patience: 3, stages: 2, onFloor: 'stop', steps: 64 };
+    const { result } = await run('floor', options);
+    // It fires at steps 4 and 8, which are seen when step 16 is made.
+    expect(result).toMatchObject({ finished: true, steps: 16 });
+    const left = leftBy('floor');
+    expect(left.log.length).toBe(16);
+    expect((await run('floor', options)).result).toMatchObject({ finished: true, steps: 16 });
+    expect(leftBy('floor')).toEqual(left);
+  });
+
+  test('a mode that a run has no values for is refused', async () => {
+    await expect(run('gain', { abort: 'robust', mode: 'marginalGain' })).rejects.toThrow(
+      /^abort: mode marginalGain judges validation losses/,
+    );
+  });
+
   test('off: no stage leaves; the monitors that are not obeyed watch, and the report shows what they saw', async () => {
     const { training, result } = await run('off', { abort: 'off', steps: 64, window: 1 });
     const report = result.control!.report();

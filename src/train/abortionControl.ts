@@ -34,6 +34,11 @@ export class AbortionControl {
     saved?: unknown,
   ) {
     const { preset, options } = stages.abortion;
+    if (options.mode === 'marginalGain') {
+      throw new UserError(
+        'abort: mode marginalGain judges validation losses, which a run does not have; choose another',
+      );
+    }
     const state = saved === undefined ? undefined : checkedState(saved);
     this.monitor = new AbortionMonitor(options, state?.monitor);
     const { window, initialStages, minStages } = options;
@@ -45,6 +50,11 @@ export class AbortionControl {
       this.drops.push(...state.drops);
       this.floorFirings = state.floorFirings;
     }
+  }
+
+  /** Whether the monitor asked for the run to end (onFloor 'stop'). */
+  get stopped(): boolean {
+    return this.monitor.stopped;
   }
 
   /** One step's loss at its last active stage. */

@@ -49,7 +49,7 @@ export interface RunOptions {
 /** How a run ended. */
 export interface RunResult {
   readonly steps: number;
-  /** False where the watcher stopped it before its steps were made or its time was over. */
+  /** False where the watcher stopped it before its steps were made, its time was over or the monitor ended it. */
   readonly finished: boolean;
   readonly wallSeconds: number;
   readonly lines: readonly LogLine[];
@@ -82,7 +82,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
   const loop = new Loop(run, checkpoints, log, control, state, end);
 
   let step = state?.step ?? 0;
-  const isOver = () => step >= steps || performance.now() > end;
+  const isOver = () => step >= steps || performance.now() > end || control?.stopped === true;
   try {
     while (!isOver() && !run.watcher?.shouldStop?.()) {
       const last = Math.min(step + RING - (step % RING), steps);
