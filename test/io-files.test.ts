@@ -45,6 +45,13 @@ describe('a folder', () => {
     ]);
   });
 
+  test('keeps nothing of a file that cannot be written', async () => {
+    const folder = await makeFolder('half');
+    await folder.write('taken/file', 'x');
+    await expect(folder.write('taken', 'y')).rejects.toThrow();
+    expect(await folder.listFiles()).toEqual(['taken/file']);
+  });
+
   test('is never left by a name', async () => {
     const folder = await makeFolder('closed');
     for (const name of ['../x', '/x', 'a/../../x', '', 'a//b', '..\\x']) {

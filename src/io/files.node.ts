@@ -57,8 +57,13 @@ class DiskFolder implements Folder {
     const target = this.#at(name);
     const temporary = path.join(path.dirname(target), `.tmp-${path.basename(target)}`);
     await fs.mkdir(path.dirname(target), { recursive: true });
-    await fs.writeFile(temporary, content);
-    await fs.rename(temporary, target);
+    try {
+      await fs.writeFile(temporary, content);
+      await fs.rename(temporary, target);
+    } catch (error) {
+      await fs.rm(temporary, { force: true });
+      throw error;
+    }
   }
 
   append(name: string, content: Uint8Array | string): Promise<void> {
