@@ -5,7 +5,9 @@ import { philox4x32 } from '../runtime/philox.ts';
 /** Linear light, 1 the brightest that an sRGB byte can state. */
 export type Rgb = readonly [number, number, number];
 
-/** A stream of Philox draws; the counter is (identity, view, block, part), the key (seed, a constant of this data set). */
+/**
+ * A stream of Philox draws; the counter is (identity, view, block, part), the key (seed, a constant of this data set).
+ */
 export class Draws {
   private block = 0;
   private left: number[] = [];

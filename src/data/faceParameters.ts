@@ -2,8 +2,8 @@ import { HAIR_COLOURS, HAIR_STYLES, type Person, samplePerson } from './facePers
 import { type Photograph, samplePhotograph } from './facePhotograph.ts';
 
 /**
- * The parameters of the procedural faces are drawn on the host, so that labels are known without a device and are identical
- * everywhere.
+ * The parameters of the procedural faces are drawn on the host, so that labels are known without a device and are
+ * identical everywhere.
  */
 
 /** What can be asked of a face: the targets of recognition, attribute and pose networks. Angles in radians. */
@@ -49,8 +49,8 @@ export interface Face {
 }
 
 /**
- * The face of person `identity` in photograph `view`: a pure function of (identity, view, seed), u32 all. Every view of an
- * identity has the same `person`.
+ * The face of person `identity` in photograph `view`: a pure function of (identity, view, seed), u32 all. Every view of
+ * an identity has the same `person`.
  */
 export function faceParameters(identity: number, view: number, options: { seed?: number } = {}): Face {
   const seed = options.seed ?? 0;

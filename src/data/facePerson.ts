@@ -124,7 +124,8 @@ const IRIS: Rgb[] = [
 /** The person of this number: a pure function of (identity, seed). */
 export function samplePerson(identity: number, seed: number): Person {
   const d = new Draws(identity, 0, 0, seed);
-  // One hidden axis from −1 to 1 along which brows, jaw, lips, beard and hair length vary together, as they do in people.
+  // One hidden axis from −1 to 1 along which brows, jaw, lips, beard and hair length vary together, as they do in
+  // people.
   const axis = clamp(d.normal(0, 0.75), -1, 1) + (d.chance(0.5) ? 0.25 : -0.25);
   const soft = clamp((axis + 1) / 2, 0, 1);
   const hard = 1 - soft;

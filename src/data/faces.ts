@@ -13,8 +13,8 @@ export { type Face, type FaceAttributes, faceParameters } from './faceParameters
 export { HAIR_COLOURS, HAIR_STYLES } from './facePerson.ts';
 
 /**
- * The 19 classes of CelebAMask-HQ (Lee et al. 2020) in the order of its U-Net; a class's id is its index. `l_` and `r_` are the
- * left and right of the image, as one looks at it: `l_eye` has the smaller x.
+ * The 19 classes of CelebAMask-HQ (Lee et al. 2020) in the order of its U-Net; a class's id is its index. `l_` and `r_`
+ * are the left and right of the image, as one looks at it: `l_eye` has the smaller x.
  */
 export const FACE_CLASSES = [
   'background',
@@ -79,8 +79,8 @@ export interface SampleOptions {
 }
 
 /**
- * The batch of a training step: `count` faces of random identities in random views, a pure function of (step, options), so
- * that a resumed run sees the same images.
+ * The batch of a training step: `count` faces of random identities in random views, a pure function of (step, options),
+ * so that a resumed run sees the same images.
  */
 export function sampleFaces(step: number, count: number, options: SampleOptions = {}): Face[] {
   const { identities = TRAINING_IDENTITIES, seed = 0 } = options;
@@ -92,7 +92,9 @@ export function sampleFaces(step: number, count: number, options: SampleOptions 
 
 /** Yes-or-no attributes, in the order of the columns of FaceTargets.binary. */
 export const BINARY_ATTRIBUTES = ['teeth', 'glasses', 'beard', 'hat', 'earrings', 'necklace'] as const;
-/** Attributes that are numbers, in the order of the columns of FaceTargets.continuous, each with its typical deviation. */
+/**
+ * Attributes that are numbers, in the order of the columns of FaceTargets.continuous, each with its typical deviation.
+ */
 export const CONTINUOUS_ATTRIBUTES = [
   ['yaw', 0.27],
   ['pitch', 0.12],
@@ -134,10 +136,11 @@ export function faceTargets(faces: readonly Face[]): FaceTargets {
 const SHADER: Shader = { name: 'faces', source: [mainSource, headSource, hairSource].join('\n') };
 
 /**
- * Renders faces on the device (shaders/faces*.wgsl): `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of
- * FACE_CLASSES. Nothing is read back; the tensors belong to the scope that is open.
+ * Renders faces on the device (shaders/faces*.wgsl): `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels`
+ * [N, size, size] u32, ids of FACE_CLASSES. Nothing is read back; the tensors belong to the scope that is open.
  *
- * A pixel is the mean of 3×3 samples (2×2 from 128 pixels on), its label the class of most of them, ties to the higher id.
+ * A pixel is the mean of 3×3 samples (2×2 from 128 pixels on), its label the class of most of them, ties to the higher
+ * id.
  */
 export function renderFaces(device: Device, faces: readonly Face[], size: number): { image: Tensor; labels: Tensor } {
   const count = faces.length;

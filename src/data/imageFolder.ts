@@ -2,9 +2,9 @@
  * Real photographs as training data: the images of a folder or a zip, of any size, as they lie there.
  *
  * An image is decoded, cropped to its central square (of the shorter side), resized as Pillow's bilinear does, and
- * scaled to v / 127.5 - 1. Decoding runs ahead of the training and off the main thread: sharp decodes on a thread pool of
- * its own in Node, and the browser's decoders are threads of the browser, so workers of ours would only add a copy of
- * every image and a second bundle. What is left to the main thread is the resizing: 0.1 ms for a 64×64 image, some
+ * scaled to v / 127.5 - 1. Decoding runs ahead of the training and off the main thread: sharp decodes on a thread pool
+ * of its own in Node, and the browser's decoders are threads of the browser, so workers of ours would only add a copy
+ * of every image and a second bundle. What is left to the main thread is the resizing: 0.1 ms for a 64×64 image, some
  * 15 ms for a 1024×1024 one.
  */
 import { UserError } from '../io/errors.ts';
@@ -47,7 +47,9 @@ export interface LoadImagesOptions {
   source: string | Blob;
   /** Side of the square images, in pixels. */
   size: number;
-  /** Called once for every image that is damaged or cannot be read, with a line that names it and says what is wrong. */
+  /**
+   * Called once for every image that is damaged or cannot be read, with a line that names it and says what is wrong.
+   */
   onSkip?: (message: string) => void;
 }
 
@@ -81,7 +83,9 @@ export class ImageFolder {
     return this.#skipped.size;
   }
 
-  /** The image as bytes, size × size × RGB, or undefined where it is damaged: it is then reported, once, and counted. */
+  /**
+   * The image as bytes, size × size × RGB, or undefined where it is damaged: it is then reported, once, and counted.
+   */
   async pixels(index: number): Promise<Uint8Array | undefined> {
     if (this.#skipped.has(index)) return undefined;
     const entry = this.entries[index];

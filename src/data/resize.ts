@@ -1,6 +1,7 @@
 /**
- * Resizing with the triangle filter, widened by the reduction factor where an image shrinks: what Pillow and torchvision
- * call bilinear, and PyTorch bilinear with antialias. Our own, so that Node and a page give the same pixels.
+ * Resizing with the triangle filter, widened by the reduction factor where an image shrinks: what Pillow and
+ * torchvision call bilinear, and PyTorch bilinear with antialias. Our own, so that Node and a page give the same
+ * pixels.
  */
 
 /** Rows from the top, channels interleaved: height · width · channels values. */

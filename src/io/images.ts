@@ -7,13 +7,15 @@ import type { Rgb8 } from './rgb8.ts';
 export { encodePng } from '#images';
 export type { Rgb8 } from './rgb8.ts';
 
-/** A larger image is refused before it is decoded (8192 × 8192; 192 MiB as RGB): a small file can declare a huge one. */
+/**
+ * A larger image is refused before it is decoded (8192 × 8192; 192 MiB as RGB): a small file can declare a huge one.
+ */
 export const maxPixels = 2 ** 26;
 
 /**
  * Decodes a JPEG, PNG or WebP file to RGB. A JPEG is turned upright as its EXIF data says, PNG and WebP are taken as
- * stored. Grey becomes three equal channels, alpha is composited over white, 16 bits a channel become 8, colour profiles
- * are ignored; of an animation the first frame is taken.
+ * stored. Grey becomes three equal channels, alpha is composited over white, 16 bits a channel become 8, colour
+ * profiles are ignored; of an animation the first frame is taken.
  * @param name the file's name, for messages
  * @throws UserError where the file is damaged, of another format or beyond maxPixels
  */

@@ -112,7 +112,9 @@ export class AbortionMonitor {
     return observation;
   }
 
-  /** Tells the monitor that a stage left without its asking, as one does by schedule. Throws RangeError at the floor. */
+  /**
+   * Tells the monitor that a stage left without its asking, as one does by schedule. Throws RangeError at the floor.
+   */
   stageLeft(): void {
     if (this.memory.active <= this.options.minStages) throw new RangeError('stageLeft: only minStages are left');
     this.memory.active -= 1;

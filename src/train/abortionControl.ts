@@ -18,9 +18,9 @@ interface ControlState {
 }
 
 /**
- * Decides which stages a run trains: the obeyed monitor and the schedule drop the last one, the shadow monitors only watch.
- * It sees the losses of the last active stage in order, some steps late; a decision takes effect at a step that depends on
- * the step number alone.
+ * Decides which stages a run trains: the obeyed monitor and the schedule drop the last one, the shadow monitors only
+ * watch. It sees the losses of the last active stage in order, some steps late; a decision takes effect at a step that
+ * depends on the step number alone.
  */
 export class AbortionControl {
   private readonly monitor: AbortionMonitor;

@@ -7,7 +7,10 @@ import type { Tensor } from '../runtime/tensor.ts';
 /** The step by which the running mean of path lengths follows a batch's. */
 const PATH_LENGTH_DECAY = 0.01;
 
-/** The discriminator's logistic loss (Goodfellow et al. 2014): mean softplus(-D(real)) + mean softplus(D(fake)), of logits. */
+/**
+ * The discriminator's logistic loss (Goodfellow et al. 2014): mean softplus(-D(real)) + mean softplus(D(fake)), of
+ * logits.
+ */
 export function dLogistic(real: Tensor, fake: Tensor): Tensor {
   return ops.add(ops.mean(ops.softplus(ops.neg(real))), ops.mean(ops.softplus(fake)));
 }
@@ -18,8 +21,9 @@ export function gNonSaturating(fake: Tensor): Tensor {
 }
 
 /**
- * The R1 penalty (Mescheder et al. 2018, arXiv 1801.04406, equation 9) without its factor γ/2: the mean over images [B, 3, S, S] of the
- * squared norm of the gradient of the sum of logits in the image. Differentiable in the discriminator's weights.
+ * The R1 penalty (Mescheder et al. 2018, arXiv 1801.04406, equation 9) without its factor γ/2: the mean over images
+ * [B, 3, S, S] of the squared norm of the gradient of the sum of logits in the image. Differentiable in the
+ * discriminator's weights.
  */
 export function r1Penalty(
   discriminate: (images: Tensor) => Tensor,
@@ -37,8 +41,8 @@ export function r1Penalty(
  *
  *     ℓ_b = √(mean over latents of ‖J_b‖²),   a' = a + 0.01 (mean ℓ - a),   penalty = mean (ℓ_b - a')²
  *
- * `latents` [B, n, D] are what `synthesize` makes images of; `average` [1] holds a and moves to a' when the step is known to
- * be finite. The penalty depends on ℓ through a' too, as in the reference implementations.
+ * `latents` [B, n, D] are what `synthesize` makes images of; `average` [1] holds a and moves to a' when the step is
+ * known to be finite. The penalty depends on ℓ through a' too, as in the reference implementations.
  */
 export function pathLengthPenalty(
   synthesize: (latents: Tensor) => Tensor,

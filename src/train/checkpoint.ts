@@ -21,8 +21,9 @@ async function completeCheckpoints(checkpoints: Folder): Promise<string[]> {
 }
 
 /**
- * Writes a checkpoint as one folder that is complete or not there: model.safetensors, optimizer.safetensors and state.json.
- * Does nothing where there is one of that step. Of the complete ones the `keep` newest stay; `keep` is at least 1.
+ * Writes a checkpoint as one folder that is complete or not there: model.safetensors, optimizer.safetensors and
+ * state.json. Does nothing where there is one of that step. Of the complete ones the `keep` newest stay; `keep` is at
+ * least 1.
  */
 export async function saveCheckpoint(
   checkpoints: Folder,
@@ -107,8 +108,9 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
 }
 
 /**
- * Throws where a checkpoint newer than the newest complete one is damaged: killed writers leave none under its final name (or, where
- * folders cannot be renamed, one that is marked), so someone broke a copy off, and going on from an older one would lose steps unasked.
+ * Throws where a checkpoint newer than the newest complete one is damaged: killed writers leave none under its final
+ * name (or, where folders cannot be renamed, one that is marked), so someone broke a copy off, and going on from an
+ * older one would lose steps unasked.
  */
 async function refuseDamaged(checkpoints: Folder, newest = ''): Promise<void> {
   const names = await checkpoints.list();

@@ -3,8 +3,8 @@ import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /**
- * Moves the parameters of `average` towards those of `source`, a module of the same structure, by `rate` f32 [1], and copies
- * buffers. Nothing moves where `gate` u32 [1] is not 0 (the step was not finite).
+ * Moves the parameters of `average` towards those of `source`, a module of the same structure, by `rate` f32 [1], and
+ * copies buffers. Nothing moves where `gate` u32 [1] is not 0 (the step was not finite).
  */
 export function updateEma(average: Module, source: Module, rate: Tensor, gate: Tensor): void {
   const chunks = placementOf(source).chunks;
@@ -23,7 +23,10 @@ export function copyState(target: Module, source: Module): void {
   copyBuffers(target, source);
 }
 
-/** Buffers are never averaged: noise maps are noise, and running statistics are averages already, gated as they are made. */
+/**
+ * Buffers are never averaged: noise maps are noise, and running statistics are averages already, gated as they are
+ * made.
+ */
 function copyBuffers(target: Module, source: Module): void {
   const chunks = placementOf(source).bufferChunks;
   placementOf(target).bufferChunks.forEach((chunk, i) => {
@@ -40,8 +43,10 @@ export interface EmaSchedule {
   readonly rampUp?: number;
 }
 
-/** The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (NVlabs/stylegan2-ada-pytorch). With a ramp the
- * first step copies. */
+/**
+ * The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (NVlabs/stylegan2-ada-pytorch). With a ramp the
+ * first step copies.
+ */
 export function emaRate(seen: number, { batch, halfLife, rampUp }: EmaSchedule): number {
   const full = 1000 * halfLife;
   const images = rampUp === undefined ? full : Math.min(full, rampUp * seen);

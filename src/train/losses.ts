@@ -15,8 +15,8 @@ export interface FeatureNetwork extends Module {
 }
 
 /**
- * Σ over layers of the mean over samples of 1 - cos(a, b), the cosine over the whole flattened map (E2Style, Wei et al. 2022).
- * Two maps that are all zero have cosine 0.
+ * Σ over layers of the mean over samples of 1 - cos(a, b), the cosine over the whole flattened map (E2Style, Wei et al.
+ * 2022). Two maps that are all zero have cosine 0.
  */
 export function multiLayerCosine(targets: readonly Tensor[], outputs: readonly Tensor[]): LayeredLoss {
   const terms = outputs.map((output, layer) => {
@@ -34,16 +34,16 @@ export function l2(target: Tensor, output: Tensor): Tensor {
 }
 
 /**
- * The mean over samples of ‖latent - average‖₂ over all rows [N, n, D], neither squared nor divided by n (pSp, eq. 3). The
- * average is [D] or [n, D]; its gradient is computed too where it is a variable.
+ * The mean over samples of ‖latent - average‖₂ over all rows [N, n, D], neither squared nor divided by n (pSp, eq. 3).
+ * The average is [D] or [n, D]; its gradient is computed too where it is a variable.
  */
 export function wNorm(latent: Tensor, average?: Tensor): Tensor {
   return ops.mean(ops.l2Norm(average ? ops.sub(latent, average) : latent, [1, 2]));
 }
 
 /**
- * A frozen network, in evaluation mode, that compares outputs with a target. The target's features are constants: `target`
- * computes them once, for any number of `compare`s. Gradients flow to the output only.
+ * A frozen network, in evaluation mode, that compares outputs with a target. The target's features are constants:
+ * `target` computes them once, for any number of `compare`s. Gradients flow to the output only.
  */
 abstract class FeatureLoss<Network extends Module> {
   constructor(protected readonly network: Network) {
@@ -89,8 +89,8 @@ export interface FaceNetwork extends FeatureNetwork {
 }
 
 /**
- * The identity loss: the face is cropped and pooled to the recognition network's input, and the features are compared; all
- * five (E2Style), or the embedding alone (pSp).
+ * The identity loss: the face is cropped and pooled to the recognition network's input, and the features are compared;
+ * all five (E2Style), or the embedding alone (pSp).
  */
 export class IdLoss extends FeatureLoss<FaceNetwork> {
   private readonly layers: 'all' | 'embedding';

@@ -26,8 +26,8 @@ export interface ImageMetrics {
 }
 
 /**
- * The metrics of outputs against targets [N, 3, S, S] in [-1, 1], an entry for each image. Outputs are clamped first, as they
- * would be when saved. The networks must be in evaluation mode, and `identity` another one than the loss uses.
+ * The metrics of outputs against targets [N, 3, S, S] in [-1, 1], an entry for each image. Outputs are clamped first,
+ * as they would be when saved. The networks must be in evaluation mode, and `identity` another one than the loss uses.
  */
 export async function imageMetrics(
   output: Tensor,
@@ -75,8 +75,8 @@ function toMatrix({ rows, values }: Features): Matrix {
 }
 
 /**
- * The Fréchet distance between the Gaussians of two feature sets, ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) (Heusel et al. 2017).
- * It is biased upwards for small sets. With features that the project trained itself it is 'FID-like(self)'.
+ * The Fréchet distance between the Gaussians of two feature sets, ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) (Heusel et al.
+ * 2017). It is biased upwards for small sets. With features that the project trained itself it is 'FID-like(self)'.
  */
 export function frechetDistance(a: Features, b: Features): number {
   const [x, y] = [toMatrix(a), toMatrix(b)];
@@ -89,7 +89,9 @@ export function frechetDistance(a: Features, b: Features): number {
   return difference.norm() ** 2 + s1.trace() + s2.trace() - 2 * trace;
 }
 
-/** Eigenvalues (negative ones, which are rounding errors of a covariance, as 0) and eigenvectors of a symmetric matrix. */
+/**
+ * Eigenvalues (negative ones, which are rounding errors of a covariance, as 0) and eigenvectors of a symmetric matrix.
+ */
 function eigen(matrix: Matrix): { values: number[]; vectors: Matrix } {
   const symmetric = Matrix.add(matrix, matrix.transpose()).mul(0.5);
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(symmetric, { assumeSymmetric: true });
@@ -102,8 +104,9 @@ function squareRoot(matrix: Matrix): Matrix {
 }
 
 /**
- * The kernel distance of two feature sets: the unbiased estimate of the squared maximum mean discrepancy with the kernel
- * (⟨x, y⟩ / d + 1)³ (Bińkowski et al. 2018). It can be negative. With features of our own it is 'KID-like(self)'.
+ * The kernel distance of two feature sets: the unbiased estimate of the squared maximum mean discrepancy with the
+ * kernel (⟨x, y⟩ / d + 1)³ (Bińkowski et al. 2018). It can be negative. With features of our own it is
+ * 'KID-like(self)'.
  */
 export function kernelDistance(a: Features, b: Features): number {
   const [x, y] = [toMatrix(a), toMatrix(b)];
@@ -133,8 +136,9 @@ export interface VerificationPairs {
 const FOLDS = 10;
 
 /**
- * The accuracy of telling by a threshold on the similarity whether two faces are of one person, by 10-fold cross-validation:
- * each fold is judged by the threshold that is best for the other nine (the protocol of LFW, Huang et al. 2007).
+ * The accuracy of telling by a threshold on the similarity whether two faces are of one person, by 10-fold
+ * cross-validation: each fold is judged by the threshold that is best for the other nine (the protocol of LFW, Huang et
+ * al. 2007).
  */
 export function verificationAccuracy({ similarities, same }: VerificationPairs): number {
   const counts = { same: 0, different: 0 };
@@ -207,7 +211,8 @@ export function labelMap(logits: ArrayLike<number>, shape: readonly number[]): U
 }
 
 /**
- * Intersection over union of each class over all pixels, NaN for a class that is in neither map, and the mean over the others.
+ * Intersection over union of each class over all pixels, NaN for a class that is in neither map, and the mean over the
+ * others.
  */
 export function meanIoU(
   predicted: ArrayLike<number>,

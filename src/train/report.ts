@@ -25,7 +25,10 @@ export interface RunReport {
   stages: readonly StageLosses[];
   abortion: AbortionReport;
   reconstructions: { step: number; rows: readonly ReconstructionRow[] };
-  /** `description` is one sentence: on what they were measured. `resultStage` (from 1) is the stage whose output is the run's result. */
+  /**
+   * `description` is one sentence: on what they were measured. `resultStage` (from 1) is the stage whose output is the
+   * run's result.
+   */
   metrics: { description: string; resultStage: number; rows: readonly MetricRow[] };
 }
 

@@ -16,7 +16,9 @@ export interface LogLine extends StepLosses {
   readonly monitor?: { count: number; good: boolean | null; baseline: number | null; event?: string };
 }
 
-/** What a run writes while it goes: log.jsonl, TensorBoard events and sample grids. Writes are ordered and not awaited. */
+/**
+ * What a run writes while it goes: log.jsonl, TensorBoard events and sample grids. Writes are ordered and not awaited.
+ */
 export class RunLog {
   readonly lines: LogLine[] = [];
   private queue: Promise<void> = Promise.resolve();
@@ -30,7 +32,10 @@ export class RunLog {
     this.events = new EventWriter(bytes => this.enqueue(() => folder.append(eventFile, bytes)));
   }
 
-  /** Opens the log of a run, and forgets its lines after `lastStep`: what a killed run did after its checkpoint is done again. */
+  /**
+   * Opens the log of a run, and forgets its lines after `lastStep`: what a killed run did after its checkpoint is done
+   * again.
+   */
   static async open(folder: Folder, lastStep: number): Promise<RunLog> {
     const log = new RunLog(folder, `events/${eventFileName(Math.floor(Date.now() / 1000), 'wgrad')}`);
     if (await folder.exists('log.jsonl')) {

@@ -4,8 +4,8 @@ import type { Tensor } from '../runtime/tensor.ts';
 
 export interface SsimOptions {
   /**
-   * The length L of the images' value range. 'auto' detects it over the whole batch of the first image, and again at every
-   * scale, as HyperStyle's code does: (255 if max > 128 else 1) - (-1 if min < -0.5 else 0).
+   * The length L of the images' value range. 'auto' detects it over the whole batch of the first image, and again at
+   * every scale, as HyperStyle's code does: (255 if max > 128 else 1) - (-1 if min < -0.5 else 0).
    */
   readonly range: number | 'auto';
 }
@@ -53,8 +53,8 @@ function similarity(x: Tensor, y: Tensor, { range }: SsimOptions): { ssim: Tenso
 }
 
 /**
- * Structural similarity (Wang et al. 2004) of images [N, C, H, W]: [N]. An 11-tap Gaussian window of σ = 1.5, smaller where the
- * image is, over the pixels where it fits; the mean over them and the channels.
+ * Structural similarity (Wang et al. 2004) of images [N, C, H, W]: [N]. An 11-tap Gaussian window of σ = 1.5, smaller
+ * where the image is, over the pixels where it fits; the mean over them and the channels.
  */
 export function ssim(x: Tensor, y: Tensor, options: SsimOptions): Tensor {
   return similarity(x, y, options).ssim;
@@ -74,8 +74,8 @@ function positivePower(x: Tensor, exponent: number): Tensor {
 }
 
 /**
- * Multi-scale structural similarity (Wang et al. 2003, eq. 7) of images [N, C, H, W]: [N]. Images under 176 pixels have fewer
- * than five scales, whose weights are renormalised: 3 scales at 64, 2 at 32. A negative factor counts as 0.
+ * Multi-scale structural similarity (Wang et al. 2003, eq. 7) of images [N, C, H, W]: [N]. Images under 176 pixels have
+ * fewer than five scales, whose weights are renormalised: 3 scales at 64, 2 at 32. A negative factor counts as 0.
  */
 export function msssim(x: Tensor, y: Tensor, options: SsimOptions): Tensor {
   const scales = scalesOf(x);

@@ -16,7 +16,9 @@ const MAX_BROKEN_STEPS = 16;
 
 /** What the trainer tells whoever watches: the terminal or the page. */
 export interface Watcher {
-  /** Once, before the first step: the checkpoint, if there is one, fits, and from here on the run's folder is written. */
+  /**
+   * Once, before the first step: the checkpoint, if there is one, fits, and from here on the run's folder is written.
+   */
   begins?(): Promise<void>;
   /** After each ring of steps. */
   progress?(status: RunStatus): void;
@@ -60,9 +62,9 @@ export interface RunResult {
 /**
  * Trains until `options.steps`, or for `options.minutes`, from the newest checkpoint of the folder if there is one.
  *
- * Losses are read a ring of steps at a time. When one ring is full, the one before is waited for, logged, and replayed in
- * order through the abortion monitor; what the monitor decides takes effect at once. So at every moment the number of active
- * stages depends on the step number alone, and a run that was killed and resumed equals one that was not.
+ * Losses are read a ring of steps at a time. When one ring is full, the one before is waited for, logged, and replayed
+ * in order through the abortion monitor; what the monitor decides takes effect at once. So at every moment the number
+ * of active stages depends on the step number alone, and a run that was killed and resumed equals one that was not.
  */
 export async function train(run: RunOptions): Promise<RunResult> {
   const { device, training, folder, options } = run;

@@ -11,8 +11,9 @@ export interface AdamOptions {
   readonly betas?: readonly [number, number];
   readonly epsilon?: number;
   /**
-   * Where a regulariser is only evaluated every `interval` steps in a step of its own (StyleGAN2's lazy regularisation, Karras et al.
-   * 2020, appendix B): with c = interval / (interval + 1), the learning rate becomes c · rate and each β becomes βᶜ.
+   * Where a regulariser is only evaluated every `interval` steps in a step of its own (StyleGAN2's lazy regularisation,
+   * Karras et al. 2020, appendix B): with c = interval / (interval + 1), the learning rate becomes c · rate and each β
+   * becomes βᶜ.
    */
   readonly lazyInterval?: number;
 }

@@ -6,8 +6,9 @@ const NON_FINITE = { name: 'non_finite', source };
 const PER_WORKGROUP = 16 * 64;
 
 /**
- * Sets `gate` u32 [1] to 1 if one of the tensors (losses, flat gradients) has an element that is infinite or not a number, and
- * leaves it as it is otherwise. The trainer writes 0 there before a step; all that the step changes looks at it.
+ * Sets `gate` u32 [1] to 1 if one of the tensors (losses, flat gradients) has an element that is infinite or not a
+ * number, and leaves it as it is otherwise. The trainer writes 0 there before a step; all that the step changes looks
+ * at it.
  */
 export function checkFinite(tensors: readonly Tensor[], gate: Tensor): void {
   for (const tensor of tensors) {

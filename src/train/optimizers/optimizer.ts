@@ -42,8 +42,8 @@ export interface Betas {
  *     checkFinite([loss, ...optimizer.gradients], gate);
  *     optimizer.step(rate, gate);
  *
- * A parameter without a gradient in a step is left alone, its moments and its step count too. A step whose gate is not 0
- * changes nothing.
+ * A parameter without a gradient in a step is left alone, its moments and its step count too. A step whose gate is not
+ * 0 changes nothing.
  */
 export abstract class Optimizer {
   readonly device: Device;
@@ -127,7 +127,10 @@ export abstract class Optimizer {
     return flags;
   }
 
-  /** Moves the parameters by the collected gradients: `rate` [1] is the learning rate; nothing happens if `gate` u32 [1] is not 0. */
+  /**
+   * Moves the parameters by the collected gradients: `rate` [1] is the learning rate; nothing happens if `gate` u32 [1]
+   * is not 0.
+   */
   step(rate: Tensor, gate: Tensor): void {
     if (!this.active) throw new Error('step() needs gradients: call collect() before');
     const { device, progress } = this;
@@ -148,8 +151,8 @@ export abstract class Optimizer {
   }
 
   /**
-   * The whole state, to be saved: NAME.KEY for each of the rule's moments and each parameter, and `t`, the step counts in the order
-   * of the parameters. `load` of it continues bit for bit.
+   * The whole state, to be saved: NAME.KEY for each of the rule's moments and each parameter, and `t`, the step counts
+   * in the order of the parameters. `load` of it continues bit for bit.
    */
   async state(): Promise<Map<string, { shape: Shape; data: Float32Array | Uint32Array }>> {
     // All reads are asked for at once, so that they show one moment in time.
@@ -174,7 +177,8 @@ export abstract class Optimizer {
   /**
    * Puts a saved state back.
    *
-   * @throws UserError that names the entry that is missing or has another shape, with `source` as the place; nothing is written then.
+   * @throws UserError that names the entry that is missing or has another shape, with `source` as the place; nothing is
+   * written then.
    */
   load(state: OptimizerState, { source = 'optimiser state' }: { source?: string } = {}): void {
     const entry = (name: string, shape: Shape) => {

@@ -19,10 +19,16 @@ export interface RangerOptions {
   readonly threshold?: number;
 }
 
-/** Ranger: RAdam (Liu et al. 2020), Lookahead (Zhang et al. 2019) and gradient centralisation (Yong et al. 2020), as pSp has it. */
+/**
+ * Ranger: RAdam (Liu et al. 2020), Lookahead (Zhang et al. 2019) and gradient centralisation (Yong et al. 2020), as pSp
+ * has it.
+ */
 export class Ranger extends Optimizer {
   private readonly words: readonly number[];
-  /** u32 [rows, 2] of each chunk: first element and length of what is centralised together; undefined if there is nothing. */
+  /**
+   * u32 [rows, 2] of each chunk: first element and length of what is centralised together; undefined if there is
+   * nothing.
+   */
   private readonly rows: ReadonlyMap<Chunk, Tensor | undefined>;
 
   constructor(

@@ -11,7 +11,9 @@ export interface SgdOptions {
   readonly momentum?: number;
   /** Weight decay, added to the gradient. Default 0. */
   readonly weightDecay?: number;
-  /** Which parameters decay; by default those of rank above 1: no biases, no normalisation's and no PReLU's parameters. */
+  /**
+   * Which parameters decay; by default those of rank above 1: no biases, no normalisation's and no PReLU's parameters.
+   */
   readonly decays?: (key: string, parameter: Parameter) => boolean;
 }
 

@@ -38,8 +38,8 @@ const EVALUATED_AT_ONCE = 16;
 const SHOWN = 8;
 
 /**
- * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its latents
- * and image on as constants, so that the network stays whole when the abortion method drops its last stage.
+ * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its
+ * latents and image on as constants, so that the network stays whole when the abortion method drops its last stage.
  */
 export const e2style: Recipe = {
   name: 'e2style',
@@ -133,7 +133,8 @@ class E2StyleTraining implements Training {
     const names = this.encoder.encoders.map((_, i) => `stage${i + 1}`);
     this.encoder.encoders.forEach((encoder, i) => {
       initialize(encoder, device, { seed: seed * 1000 + i });
-      // As the official encoders start from ArcFace's: the trunk, and the first stage's input layer, which has 3 channels too.
+      // As the official encoders start from ArcFace's: the trunk, and the first stage's input layer, which has 3
+      // channels too.
       for (const [key, { value, isOptional }] of encoder.state()) {
         const taken = key.startsWith('body.') || (i === 0 && key.startsWith('input_layer.'));
         if (taken && !isOptional) device.write(value, networks.trunk.get(key)!.data);
@@ -257,7 +258,9 @@ class E2StyleTraining implements Training {
     }
   }
 
-  /** The first held-out images and what each of `stages` stages makes of them, on the host: [count, 3, size, size] each. */
+  /**
+   * The first held-out images and what each of `stages` stages makes of them, on the host: [count, 3, size, size] each.
+   */
   private async reconstruct(stages: number): Promise<{ rows: Float32Array[]; count: number }> {
     const { device } = this;
     const images = await this.source.heldOut(SHOWN);

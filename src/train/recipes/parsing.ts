@@ -10,7 +10,9 @@ import { cosine, Schedule } from './common.ts';
 /** How much rarer classes weigh more, at most. */
 const MAX_WEIGHT = 5;
 
-/** The face parsing U-Net (CelebAMask-HQ's, at an eighth of its width) on the exact label maps of the procedural faces. */
+/**
+ * The face parsing U-Net (CelebAMask-HQ's, at an eighth of its width) on the exact label maps of the procedural faces.
+ */
 export const parsing: Recipe = {
   name: 'parsing',
   about: 'face parsing network for the parsing loss',

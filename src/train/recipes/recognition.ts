@@ -11,8 +11,8 @@ import type { Recipe } from '../training.ts';
 import { cosine, Schedule } from './common.ts';
 
 /**
- * The recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). Their trunk is that of
- * the small encoders, so that these can start from it, as the official ones start from ArcFace's.
+ * The recognition networks for faces of 32 pixels, cropped to 24 (the loss's with SE, the metric's without). Their
+ * trunk is that of the small encoders, so that these can start from it, as the official ones start from ArcFace's.
  */
 export const recognition24: RecognitionOptions = {
   inputSize: 24,
@@ -22,8 +22,9 @@ export const recognition24: RecognitionOptions = {
 };
 
 /**
- * Recognition of the procedural faces' identities: the network of the identity loss (ArcFace, IR-SE) or the one that measures
- * identity (CurricularFace, IR). SGD with momentum and a cosine schedule; the margin rises in the first fifth of the run.
+ * Recognition of the procedural faces' identities: the network of the identity loss (ArcFace, IR-SE) or the one that
+ * measures identity (CurricularFace, IR). SGD with momentum and a cosine schedule; the margin rises in the first fifth
+ * of the run.
  */
 export const recognition: Recipe = {
   name: 'recognition',

@@ -33,8 +33,8 @@ class GeneratorFile extends Module {
 }
 
 /**
- * StyleGAN2 (Karras et al. 2020): non-saturating logistic loss, R1 every 16 steps and path length regularisation every 4
- * (lazily, with Adam's correction), style mixing, and an exponential moving average of the generator.
+ * StyleGAN2 (Karras et al. 2020): non-saturating logistic loss, R1 every 16 steps and path length regularisation every
+ * 4 (lazily, with Adam's correction), style mixing, and an exponential moving average of the generator.
  */
 export const stylegan2: Recipe = {
   name: 'stylegan2',
