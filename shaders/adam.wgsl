@@ -1,7 +1,6 @@
 // m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 // p -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
-// Adam (Kingma and Ba 2015, algorithm 1) on one flat chunk of parameters; t is the number of steps of the parameter
-// itself.
+// Adam (Kingma and Ba 2015, algorithm 1) on one flat chunk of parameters; t counts the steps of each parameter.
 //
 // 0: progress  [parameters]  (see optimizer_step.wgsl)
 // 1: owners  [size / 64]  (u32: the parameter of each 64 elements)

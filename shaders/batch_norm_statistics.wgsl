@@ -1,8 +1,7 @@
 // mean[c] = mean over n, i of x[n, c, i];  variance[c] = mean over n, i of (x[n, c, i] - mean[c])²  (biased)
 //
 // 0: x  [N, C, plane]     1: mean  [C]     2: variance  [C]
-// A workgroup computes one channel, in two passes over it (the sum of squares alone would cancel), each with a tree at
-// its end.
+// A workgroup computes one channel, in two passes over it (the sum of squares alone would cancel), each ends in a tree.
 
 struct Params {
   samples: u32,

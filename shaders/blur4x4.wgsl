@@ -1,6 +1,5 @@
 // y[p, i, j] = gain * sum_{a, b < 4} F[a, b] * x[p, i + a - pad_y, j + b - pad_x], x = 0 outside
-// upfirdn2d (see upfirdn2d.wgsl) without resampling and with a filter of 4 x 4 taps: the blur beside every resampling
-// convolution.
+// upfirdn2d (see upfirdn2d.wgsl) without resampling and with 4 x 4 taps: the blur beside every resampling convolution.
 //
 // 0: x  [planes, H, W]     1: filter  [4, 4]     2: y  [planes, OH, OW]
 // A register tile is 4 x 4 pixels of y, for which an invocation loads 7 x 7 of x.
@@ -80,8 +79,7 @@ fn main(
   let f1 = taps(1);
   let f2 = taps(2);
   let f3 = taps(3);
-  // The window slides down: y0 to y3 are the four rows that still gather, the first of them complete after its fourth
-  // line.
+  // The window slides down: y0 to y3 are the four rows that still gather, the first complete after its fourth line.
   var y0 = vec4f(0);
   var y1 = vec4f(0);
   var y2 = vec4f(0);

@@ -4,8 +4,7 @@
 //
 // A sample is an orthographic ray. The head is a signed distance field of smoothly joined ellipsoids, sphere-traced
 // (facesHead.wgsl); hair, hat, ears and jewellery are quadrics met in closed form (facesHair.wgsl); neck and clothes
-// are a profile. The nearest surface wins, features are painted on it in the head's own coordinates, so they turn with
-// it.
+// are a profile. The nearest surface wins, features are painted on it in the head's coordinates, and turn with it.
 //
 // Head coordinates: x to the right of the image, y up, z to the camera, the eye line at y = 0; a head is 1.6 high.
 // Ties between classes go to the higher id, as the parts of CelebAMask-HQ are painted in the order of their ids.

@@ -7,8 +7,7 @@ struct HairHit { front: f32, behind: f32 }
 
 const HAIR_CENTRE = vec3f(0.0, 0.16, -0.13);
 
-/// Below 0 where the face shows through the hair, in the frontal plane; the curve is a superellipse leaning to the
-/// parting.
+/// Below 0 where the face shows through the hair, in the frontal plane: a superellipse leaning to the parting.
 fn hairOpening(p: vec3f) -> f32 {
   let above = max((p.y - f.hairSlope * p.x) / f.hairline, 0.0);
   let x = abs(p.x - f.hairPart * min(above, 1.0)) / f.hairOpenWidth;

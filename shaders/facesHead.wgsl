@@ -1,6 +1,5 @@
 // The head of a procedural face (see faces.wgsl): its distance field, the features painted on it, and the ears.
-// Features are drawn in the frontal plane of the head, (x, y) in head coordinates, and so foreshorten as the head
-// turns.
+// Features are drawn in the frontal plane of the head, (x, y) in head coordinates, and foreshorten as the head turns.
 
 /// Distance to an ellipsoid with inverse radii i (first order, after Quilez).
 fn ellipsoid(p: vec3f, i: vec3f) -> f32 {
@@ -123,8 +122,7 @@ fn faceColour(p: vec3f) -> Sample {
   return Sample(finish(s, n, l, f.up.xyz, f.toward.xyz, visible), s.label);
 }
 
-/// Age: lines of the forehead and between the brows, crow's feet, bags; the fold from nose to mouth that also smiles
-/// make.
+/// Age: lines of the forehead and between the brows, crow's feet, bags; the fold from nose to mouth, also of smiles.
 fn wrinkles(s: ptr<function, Surface>, p: vec3f, ax: f32) {
   let wave = 0.012 * sin(p.x * 14.0 + f.identitySeed);
   let onForehead = ramp(0.22, 0.28, p.y) * ramp(0.52, 0.42, p.y) * ramp(0.36, 0.15, ax);

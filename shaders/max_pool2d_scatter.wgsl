@@ -2,8 +2,7 @@
 // the maxima
 //
 // 0: x  [planes, OH, OW]     1: i  [planes, OH, OW]  (u32)     2: y  [planes, H, W]
-// A gather instead of a scatter, so that no two invocations write one element: each looks at the windows over its
-// pixel.
+// A gather instead of a scatter, so that no two invocations write one element: each looks at the windows there.
 
 struct Params {
   size: u32,

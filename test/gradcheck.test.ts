@@ -229,8 +229,8 @@ async function evaluate(device: Device, { inputs, run }: Case, values: Vectors) 
 }
 
 /**
- * Central differences along one direction d, of the output and of the gradient: projections are summed in float64, so that the
- * error is that of the elements, about 1e-7 / STEP, and of the truncation, about STEP².
+ * Central differences along one direction d, of the output and of the gradient: projections are summed in float64, so
+ * that the error is that of the elements, about 1e-7 / STEP, and of the truncation, about STEP².
  */
 async function check(device: Device, each: Case): Promise<void> {
   const values = each.inputs.map(([shape, fill = anywhere], k) =>

@@ -9,8 +9,8 @@ import type { Tensor } from '../src/runtime/tensor.ts';
 import { pathLengthPenalty, r1Penalty } from '../src/train/adversarial.ts';
 import { useDevice } from './device.ts';
 
-// Finite differences say nothing about second derivatives through leaky ReLU, whose masks flip. So this file's networks have
-// a smooth activation of the same kind in its place.
+// Finite differences say nothing about second derivatives through leaky ReLU, whose masks flip. So this file's networks
+// have a smooth activation of the same kind in its place.
 vi.mock('../src/autograd/ops/elementwise.ts', async importOriginal => {
   const original = await importOriginal<typeof import('../src/autograd/ops/elementwise.ts')>();
   const { add, affine, softplus } = original;

@@ -11,8 +11,8 @@ import type { Tensor } from '../src/runtime/tensor.ts';
 import { gNonSaturating, pathLengthPenalty, r1Penalty } from '../src/train/adversarial.ts';
 import { useDevice } from './device.ts';
 
-// Values of the reference implementations in float64 (rosinality/stylegan2-pytorch at S = 8, channels {4: 4, 8: 3}), in which
-// element n of tensor t is A · sin(1 + t + 0.7 n).
+// Values of the reference implementations in float64 (rosinality/stylegan2-pytorch at S = 8, channels {4: 4, 8: 3}), in
+// which element n of tensor t is A · sin(1 + t + 0.7 n).
 
 const config = { size: 8, channels: { 4: 4, 8: 3 }, wDim: 5, mappingLayers: 2 };
 const TOLERANCE = 1e-4;
@@ -225,7 +225,7 @@ describe('discriminator', () => {
       11: [8.166876e-3, 5.437182e-3],
     };
     for (const [t, expected] of Object.entries(want)) summary(got[Number(t)], expected);
-    // What reaches biases through the curvature of the deviation alone is 10⁴ times smaller than the weights' gradients.
+    // What reaches biases through the deviation's curvature alone is 10⁴ times smaller than the weights' gradients.
     expect(Math.abs(normOf(got[1]) - 4.902116e-7)).toBeLessThan(TOLERANCE * 4.902116e-7);
     expect([...got[8], ...got[10], ...got[12]].every(g => g === 0)).toBe(true);
   });

@@ -97,11 +97,11 @@ export function setAccumulation(functions: Accumulation): void {
 }
 
 /**
- * The gradients of `loss` with respect to each of `tensors`: variables, or tensors on the way from variables to the loss.
- * Only what lies on a path between them is computed.
+ * The gradients of `loss` with respect to each of `tensors`: variables, or tensors on the way from variables to the
+ * loss. Only what lies on a path between them is computed.
  *
- * @throws if the loss does not depend on one of them (see `unused`), if it has more than one element and no `gradient` is
- * given, or one of another shape.
+ * @throws if the loss does not depend on one of them (see `unused`), if it has more than one element and no `gradient`
+ * is given, or one of another shape.
  */
 export function grad(loss: Tensor, tensors: readonly Tensor[], options?: GradOptions<'error' | 'zero'>): Tensor[];
 export function grad(loss: Tensor, tensors: readonly Tensor[], options: GradOptions<'none'>): (Tensor | undefined)[];
@@ -136,7 +136,8 @@ function missing(loss: Tensor, tensor: Tensor, unused: 'error' | 'zero' | 'none'
   if (unused === 'zero') return accumulation.zeros(tensor);
   throw new Error(
     `${loss} does not depend on ${tensor}` +
-      `${isTracked(tensor) ? '' : ', which is no variable() and not computed from one'}; pass unused: 'zero' if that is meant`,
+      (isTracked(tensor) ? '' : ', which is no variable() and not computed from one') +
+      "; pass unused: 'zero' if that is meant",
   );
 }
 

@@ -1,8 +1,8 @@
 import type { Tensor } from '../runtime/tensor.ts';
 
 /**
- * Side effects of a forward pass in training mode (running statistics, the generator's average w). They wait until the step
- * is known to be finite, and happen once even where a layer is computed twice.
+ * Side effects of a forward pass in training mode (running statistics, the generator's average w). They wait until the
+ * step is known to be finite, and happen once even where a layer is computed twice.
  */
 export interface Effect {
   /** The step's tensors that it uses: they must live until it is carried out. */

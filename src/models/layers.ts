@@ -111,9 +111,10 @@ export class Linear extends Module {
 }
 
 /**
- * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running averages,
- * the variance unbiased, by `momentum`; in evaluation it uses the running averages. Without `affine` it ends there, else a
- * learned weight and bias follow. As in PyTorch it counts the batches in its averages, and as there nothing depends on it.
+ * Batch normalisation of [N, C, …]. In training it normalises by the batch's biased variance and moves the running
+ * averages, the variance unbiased, by `momentum`; in evaluation it uses the running averages. Without `affine` it ends
+ * there, else a learned weight and bias follow. As in PyTorch it counts the batches in its averages, and as there
+ * nothing depends on it.
  */
 export class BatchNorm extends Module {
   readonly weight: Parameter | undefined;

@@ -54,7 +54,9 @@ function alexNet(): Trunk {
   );
 }
 
-/** Groups of 3×3 convolutions with ReLU, a 2×2 max pooling between the groups: `widths[k]` lists the outputs of group k. */
+/**
+ * Groups of 3×3 convolutions with ReLU, a 2×2 max pooling between the groups: `widths[k]` lists the outputs of group k.
+ */
 function vggSlices(widths: readonly (readonly number[])[], init?: (inputs: number) => Init): Slice[] {
   let index = 0;
   let inputs = 3;
@@ -192,9 +194,9 @@ class LinLayer extends Module {
 }
 
 /**
- * LPIPS 0.1 (Zhang et al. 2018): the squared distance of channel-normalised features, weighted by learned linear layers,
- * averaged over pixels and summed over taps. It means what the literature means only with the official weights loaded;
- * keys are theirs: net.slice1.0.weight, lin0.model.1.weight, scaling_layer.shift.
+ * LPIPS 0.1 (Zhang et al. 2018): the squared distance of channel-normalised features, weighted by learned linear
+ * layers, averaged over pixels and summed over taps. It means what the literature means only with the official weights
+ * loaded; keys are theirs: net.slice1.0.weight, lin0.model.1.weight, scaling_layer.shift.
  */
 export class Lpips extends Module implements PerceptualDistance {
   private readonly scaling = this.child('scaling_layer', new ScalingLayer());
@@ -217,8 +219,8 @@ export class Lpips extends Module implements PerceptualDistance {
 }
 
 /**
- * 'LPIPS-like(self)': the form of LPIPS on a trunk that the project trained itself, with linear weights 1/C. Its values do not
- * compare with published LPIPS. The state is the trunk's.
+ * 'LPIPS-like(self)': the form of LPIPS on a trunk that the project trained itself, with linear weights 1/C. Its values
+ * do not compare with published LPIPS. The state is the trunk's.
  */
 export class LpipsLike extends VggLike implements PerceptualDistance {
   features(images: Tensor): Tensor[] {

@@ -68,8 +68,8 @@ export class Parameter {
 }
 
 /**
- * A part of a network: its parameters, buffers and children under the names that the official implementation gives them,
- * and a `forward` of its own. Shapes are known from the construction on; values come with `initialize`.
+ * A part of a network: its parameters, buffers and children under the names that the official implementation gives
+ * them, and a `forward` of its own. Shapes are known from the construction on; values come with `initialize`.
  */
 export abstract class Module {
   private readonly ownParameters = new Map<string, Parameter>();
@@ -170,8 +170,9 @@ export interface PlacedParameter {
 const STEP = ALIGNMENT / 4;
 
 /**
- * Puts a module on a device and gives its parameters and buffers their initial values, each drawn from the stream of its
- * own name. Parameters share flat buffers, so that an optimiser step is a few dispatches. Keeps the memory until `release`.
+ * Puts a module on a device and gives its parameters and buffers their initial values, each drawn from the stream of
+ * its own name. Parameters share flat buffers, so that an optimiser step is a few dispatches. Keeps the memory until
+ * `release`.
  */
 export function initialize(module: Module, device: Device, { seed = 0 }: { seed?: number } = {}): Placement {
   const buffers = new Map([...module.state()].filter(([, parameter]) => parameter.isBuffer));

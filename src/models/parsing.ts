@@ -43,8 +43,9 @@ export interface ParsingUNetOptions {
 }
 
 /**
- * The face parsing U-Net of CelebAMask-HQ (Lee et al. 2020): images [N, 3, H, W] in [-1, 1], H and W multiples of 16, to the
- * logits of 19 classes. Keys are the official ones: conv1.conv1.0.weight, center.conv2.0.bias, up_concat4.up.weight, …
+ * The face parsing U-Net of CelebAMask-HQ (Lee et al. 2020): images [N, 3, H, W] in [-1, 1], H and W multiples of 16,
+ * to the logits of 19 classes. Keys are the official ones: conv1.conv1.0.weight, center.conv2.0.bias,
+ * up_concat4.up.weight, …
  */
 export class ParsingUNet extends Module {
   private readonly encoder: Sequential[];

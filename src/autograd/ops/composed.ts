@@ -22,8 +22,8 @@ export function softmax(x: Tensor, axis: number): Tensor {
 }
 
 /**
- * The mean over samples (and pixels) of the cross-entropy between logits [N, C, …] and labels u32 [N, …], each weighted by its
- * class's entry of `weight` [C] as in PyTorch: Σ wₗ · ce / Σ wₗ.
+ * The mean over samples (and pixels) of the cross-entropy between logits [N, C, …] and labels u32 [N, …], each weighted
+ * by its class's entry of `weight` [C] as in PyTorch: Σ wₗ · ce / Σ wₗ.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, weight?: Tensor): Tensor {
   const target = oneHot(labels, logits.shape);

@@ -21,12 +21,16 @@ const matmulOp: Op<Required<kernels.MatmulOptions>> = {
   },
 };
 
-/** The shape to sum an operand's gradient to: of the gradient's rank, with a batch of 1 where the operand was shared. */
+/**
+ * The shape to sum an operand's gradient to: of the gradient's rank, with a batch of 1 where the operand was shared.
+ */
 function batched(operand: Tensor, g: Tensor): readonly number[] {
   return operand.rank === g.rank ? operand.shape : [1, ...operand.shape];
 }
 
-/** The matrix product of A [M, K] and B [K, N], or of batches [Z, M, K] and [Z, K, N]; either may be given transposed. */
+/**
+ * The matrix product of A [M, K] and B [K, N], or of batches [Z, M, K] and [Z, K, N]; either may be given transposed.
+ */
 export function matmul(a: Tensor, b: Tensor, options: kernels.MatmulOptions = {}): Tensor {
   return apply(matmulOp, [a, b], { transposeA: false, transposeB: false, ...options });
 }

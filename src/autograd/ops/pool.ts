@@ -4,7 +4,9 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op, stopGradient } from '../graph.ts';
 import { type Pair, pair } from './pair.ts';
 
-/** The maxima of windows: their positions are found first and are constants; values are gathered, gradients scattered. */
+/**
+ * The maxima of windows: their positions are found first and are constants; values are gathered, gradients scattered.
+ */
 const gatherOp: Op<kernels.Windows> = {
   name: 'maxPool2d',
   forward: ([x, positions]) => kernels.gatherPlanes(x, positions),

@@ -168,8 +168,8 @@ export interface UpfirdnOptions {
 }
 
 /**
- * Upsampling, padding, filtering and downsampling of x [N, C, H, W] by a constant filter [KH, KW] (StyleGAN2, Karras et al.
- * 2020). The filter gets no gradient.
+ * Upsampling, padding, filtering and downsampling of x [N, C, H, W] by a constant filter [KH, KW] (StyleGAN2, Karras et
+ * al. 2020). The filter gets no gradient.
  */
 export function upfirdn2d(x: Tensor, filter: Tensor, options: UpfirdnOptions = {}): Tensor {
   const { up = 1, down = 1, pad = [0, 0], flip = false, gain = 1 } = options;

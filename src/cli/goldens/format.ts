@@ -75,8 +75,8 @@ export function fillValues({ shape, scale, shift, seed, values }: Omit<Filled, '
 }
 
 /**
- * How far values are from a summary, in units of the tolerance's rule: first and last elements by max(meanAbs, 1e-6), the sum
- * by meanAbs · n. A number below the case's tolerance passes.
+ * How far values are from a summary, in units of the tolerance's rule: first and last elements by max(meanAbs, 1e-6),
+ * the sum by meanAbs · n. A number below the case's tolerance passes.
  */
 export function relativeError(got: ArrayLike<number>, want: Summary): number {
   const n = sizeOf(want.shape);

@@ -23,7 +23,7 @@ const joined = (args: Args, inputs: Inputs): Tensor[] => (args.order as string[]
 
 const axesOf = (args: Args, x: Tensor): number[] => (args.axes as number[] | null) ?? x.shape.map((_, axis) => axis);
 
-/** How each op of a golden file is computed here. An op that is not listed is unknown: no system of the project needs it. */
+/** How each op of a golden file is computed here. The others are unknown: no system of the project needs them. */
 const table: Record<string, Evaluate | undefined> = {
   conv2d: ({ input, weight, bias }, args) => {
     if ((args.dilation ?? 1) !== 1) throw new UnknownCase();

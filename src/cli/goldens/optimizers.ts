@@ -3,7 +3,9 @@ import type { Device } from '../../runtime/device.ts';
 import { Adam, type Optimizer, Ranger, Sgd } from '../../train/optimizers.ts';
 import { type Check, check, type Filled, fillValues, type GoldenCase, type Summary } from './format.ts';
 
-/** A golden case of an optimiser: parameters, their gradients step by step, and the parameters after some of the steps. */
+/**
+ * A golden case of an optimiser: parameters, their gradients step by step, and the parameters after some of the steps.
+ */
 export interface OptimizerCase extends GoldenCase {
   readonly optimizer: string;
   readonly config: Record<string, never>;

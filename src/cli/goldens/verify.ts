@@ -9,7 +9,9 @@ import { builders } from './modules.ts';
 import { evaluateOp, UnknownCase } from './ops.ts';
 import { type OptimizerCase, optimizerChecks } from './optimizers.ts';
 
-/** How one golden case came out: its largest error in units of the comparison rule, undefined if the case is unknown. */
+/**
+ * How one golden case came out: its largest error in units of the comparison rule, undefined if the case is unknown.
+ */
 export interface CaseResult {
   readonly name: string;
   readonly error: number | undefined;

@@ -13,8 +13,8 @@ export interface StyleGan2Config {
 }
 
 /**
- * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(base / r, 512) channels at resolution r, 8 mapping layers.
- * A base of 16384 gives the half-width networks.
+ * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(base / r, 512) channels at resolution r, 8 mapping
+ * layers. A base of 16384 gives the half-width networks.
  */
 export function configF(size: number, base = 32768): StyleGan2Config {
   const channels: Record<number, number> = {};

@@ -71,7 +71,7 @@ class ResidualBlock extends Module {
     super();
     this.conv1 = this.child('conv1', new ConvLayer(inChannels, inChannels, 3));
     this.conv2 = this.child('conv2', new ConvLayer(inChannels, outChannels, 3, { down: true }));
-    // Filtering and decimating before the 1×1 convolution is the blur and strided convolution of the paper, at a quarter of its cost.
+    // Decimated before the 1×1 convolution: the paper's blur and strided convolution at a quarter of the cost.
     this.shrink = new Fir({ down: 2, pad: [1, 1] });
     this.project = new EqualConv(inChannels, outChannels, 1, {});
     this.child('skip', new Sequential([this.shrink, this.project]));
@@ -85,8 +85,8 @@ class ResidualBlock extends Module {
 }
 
 /**
- * Appends a channel with the mean standard deviation of each group of min(4, N) samples (Karras et al. 2018): sample i is in
- * group i mod N/G. [N, C, H, W] → [N, C + 1, H, W]. Throws a UserError where the groups do not divide the batch.
+ * Appends a channel with the mean standard deviation of each group of min(4, N) samples (Karras et al. 2018): sample i
+ * is in group i mod N/G. [N, C, H, W] → [N, C + 1, H, W]. Throws a UserError where the groups do not divide the batch.
  */
 export function minibatchStddev(x: Tensor): Tensor {
   const [n, c, height, width] = x.shape;
@@ -106,8 +106,8 @@ export function minibatchStddev(x: Tensor): Tensor {
 }
 
 /**
- * StyleGAN2's discriminator (Karras et al. 2020; residual architecture): images [N, 3, S, S] → logits [N, 1], positive for real.
- * Keys are those of rosinality/stylegan2-pytorch.
+ * StyleGAN2's discriminator (Karras et al. 2020; residual architecture): images [N, 3, S, S] → logits [N, 1], positive
+ * for real. Keys are those of rosinality/stylegan2-pytorch.
  */
 export class Discriminator extends Module {
   private readonly fromRgb: ConvLayer;

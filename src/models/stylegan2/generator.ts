@@ -8,8 +8,8 @@ import { Mapping } from './mapping.ts';
 import { ModulatedConv } from './modulatedConv.ts';
 
 /**
- * The noise that a synthesis adds: the stored maps, none, fresh normal numbers for every sample (layer j from the stream
- * "STREAM noise j"), or a list of one map [1 or B, 1, r, r] a layer.
+ * The noise that a synthesis adds: the stored maps, none, fresh normal numbers for every sample (layer j from the
+ * stream "STREAM noise j"), or a list of one map [1 or B, 1, r, r] a layer.
  */
 export type Noise = 'stored' | 'none' | { readonly fresh: RandomSource } | readonly Tensor[];
 
@@ -89,8 +89,8 @@ function noiseSize(layer: number): number {
 }
 
 /**
- * StyleGAN2's generator (Karras et al. 2020, arXiv 1912.04958; skip architecture): a learned constant, two styled layers a
- * resolution, and an image that every resolution adds to. Keys are those of rosinality/stylegan2-pytorch.
+ * StyleGAN2's generator (Karras et al. 2020, arXiv 1912.04958; skip architecture): a learned constant, two styled
+ * layers a resolution, and an image that every resolution adds to. Keys are those of rosinality/stylegan2-pytorch.
  */
 export class Generator extends Module {
   /** Latent vectors of a W+ tensor. */
@@ -123,8 +123,8 @@ export class Generator extends Module {
   }
 
   /**
-   * The images [B, 3, S, S], nominally in [-1, 1], of W latents [B, D] or W+ latents [B, n, D]. The image layer of a block and
-   * the first layer of the next share a latent.
+   * The images [B, 3, S, S], nominally in [-1, 1], of W latents [B, D] or W+ latents [B, n, D]. The image layer of a
+   * block and the first layer of the next share a latent.
    */
   forward(latent: Tensor, { noise = 'stored' }: { noise?: Noise } = {}): Tensor {
     const w = this.rows(latent);

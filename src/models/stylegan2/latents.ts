@@ -17,8 +17,9 @@ export function crossoverMask(n: number, crossover: number): Float32Array {
 }
 
 /**
- * Style mixing (Karras et al. 2019, section 3.1): the W+ tensor [B, n, D] whose rows are those of `first` [B, D] where `mask` [n, 1] is
- * 0, and those of `second` where it is 1. The mask is a tensor so that the crossover can change from step to step.
+ * Style mixing (Karras et al. 2019, section 3.1): the W+ tensor [B, n, D] whose rows are those of `first` [B, D] where
+ * `mask` [n, 1] is 0, and those of `second` where it is 1. The mask is a tensor so that the crossover can change from
+ * step to step.
  */
 export function mixStyles(first: Tensor, second: Tensor, mask: Tensor): Tensor {
   const row = (w: Tensor) => ops.reshape(w, [w.shape[0], 1, w.shape[1]]);
@@ -32,7 +33,7 @@ export interface Truncation {
   readonly cutoff?: number;
 }
 
-/** Truncation w̄ + ψ (w - w̄) of w [B, D] or [B, n, D] towards an average of D elements (Karras et al. 2019, appendix B). */
+/** Truncation w̄ + ψ (w - w̄) of w [B, D] or [B, n, D] towards an average [D] (Karras et al. 2019, appendix B). */
 export function truncate(w: Tensor, average: Tensor, { psi, cutoff }: Truncation): Tensor {
   if (cutoff !== undefined) {
     if (w.rank !== 3) throw new Error(`truncate: a cutoff is for W+ latents [B, n, D], not ${w}`);

@@ -6,7 +6,9 @@ import { Module, type Parameter } from '../module.ts';
 /** outer([1, 3, 3, 1]) / 64: the low-pass filter of all resampling in StyleGAN2. */
 const FILTER = [1, 3, 3, 1].flatMap(a => [1, 3, 3, 1].map(b => (a * b) / 64));
 
-/** The filter as a module, resampling by `up` or `down`; the gain is part of the stored kernel, as in official files. */
+/**
+ * The filter as a module, resampling by `up` or `down`; the gain is part of the stored kernel, as in official files.
+ */
 export class Fir extends Module {
   private readonly kernel: Parameter;
 
@@ -42,7 +44,8 @@ export interface EqualLinearOptions {
 }
 
 /**
- * A dense layer with equalised learning rate (Karras et al. 2018): y [N, O] = m (x [N, I] · W [O, I]ᵀ / √I + b [O]), W ~ N(0, 1/m²).
+ * A dense layer with equalised learning rate (Karras et al. 2018), W ~ N(0, 1/m²):
+ * y [N, O] = m (x [N, I] · W [O, I]ᵀ / √I + b [O]).
  */
 export class EqualLinear extends Module {
   private readonly weight: Parameter;

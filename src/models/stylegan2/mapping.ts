@@ -10,7 +10,7 @@ function pixelNorm(z: Tensor): Tensor {
   return ops.mul(z, ops.rsqrt(ops.add(ops.mean(ops.square(z), { axes: [1], keepDims: true }), 1e-8)));
 }
 
-/** The mapping network: z [B, D] → w [B, D], pixel norm and then dense layers (key 0 is the norm, which has no parameters). */
+/** The mapping network: z [B, D] → w [B, D], pixel norm (key 0, without parameters) and then dense layers. */
 export class Mapping extends Module {
   private readonly layers: readonly EqualLinear[];
 

@@ -20,8 +20,8 @@ export interface ModulatedConvOptions {
  *
  *     y = d ⊙ conv(x ⊙ s, c W),   d[b, o] = 1 / √(Σᵢ s[b, i]² Q[o, i] + 10⁻⁸),   Q[o, i] = Σₖ (c W[o, i, k])²
  *
- * It scales activations instead of weights, so that the whole batch shares one convolution. With demodulation c cancels but
- * in the epsilon; without it c goes into the styles.
+ * It scales activations instead of weights, so that the whole batch shares one convolution. With demodulation c cancels
+ * but in the epsilon; without it c goes into the styles.
  */
 export class ModulatedConv extends Module {
   private readonly weight: Parameter;
@@ -43,7 +43,7 @@ export class ModulatedConv extends Module {
     this.c = 1 / Math.sqrt(inChannels * kernel * kernel);
   }
 
-  /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset`, which broadcasts to it. */
+  /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
     const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
     const style = this.modulation.forward(w);

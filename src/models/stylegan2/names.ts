@@ -1,11 +1,13 @@
 import type { Module, StateDict } from '../module.ts';
 
 /**
- * Names of NVlabs/stylegan2-ada-pytorch. Its networks hold the same tensors as rosinality's, up to axes of length 1 and the gain of
- * the generator's filters, so that conversion is a renaming.
+ * Names of NVlabs/stylegan2-ada-pytorch. Its networks hold the same tensors as rosinality's, up to axes of length 1 and
+ * the gain of the generator's filters, so that conversion is a renaming.
  */
 export interface Naming {
-  /** The module's key for a key of the other naming; undefined for a tensor that the module computes or does not use. */
+  /**
+   * The module's key for a key of the other naming; undefined for a tensor that the module computes or does not use.
+   */
   key(name: string): string | undefined;
   /** Values under the other names as values under the module's keys. */
   convert(values: StateDict): StateDict;
