@@ -1,5 +1,5 @@
 /** The recipes of the package, at a few steps: resumed bit for bit, and E2Style's stages, each on its own. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
@@ -49,6 +49,11 @@ test('perceptual, resumed', async () => {
 test('stylegan2 on a folder of photographs, resumed in the middle of an epoch', async () => {
   const data = await photographs();
   await resumedEqualsWhole('stylegan2', { data, steps: 10, batch: 4, sampleEvery: 0 }, [8]);
+  const lines = readFileSync(join(root, 'stylegan2-whole', 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  const waited = lines.map(line => JSON.parse(line).waitedMs as number);
+  expect(waited.every(ms => ms >= 0) && waited[0] > 0).toBe(true);
 });
 
 test('stylegan2 without its regularisers trains with plain Adam', async () => {
@@ -57,6 +62,8 @@ test('stylegan2 without its regularisers trains with plain Adam', async () => {
   const [first, , third] = result.lines.map(({ losses }) => losses);
   for (const name of ['discriminator', 'generator']) expect(third[name]).not.toBe(first[name]);
   expect([first.r1, first.pathLength]).toEqual([Number.NaN, Number.NaN]);
+  // The procedural faces are made on the device: there is nothing to wait for.
+  expect(result.lines.filter(line => 'waitedMs' in line)).toEqual([]);
 });
 
 test('stylegan2: a model that is not there, whatever its name', async () => {

@@ -44,8 +44,8 @@ export interface EmaSchedule {
 }
 
 /**
- * The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (NVlabs/stylegan2-ada-pytorch). With a ramp the
- * first step copies.
+ * The rate 1 - β of a step, β = ½^(batch / half-life), after `seen` images (NVlabs/stylegan2-ada-pytorch). With a ramp
+ * the first step copies.
  */
 export function emaRate(seen: number, { batch, halfLife, rampUp }: EmaSchedule): number {
   const full = 1000 * halfLife;

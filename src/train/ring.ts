@@ -10,7 +10,7 @@ export interface StepLosses {
   readonly step: number;
   /** By name; NaN where the step had no such loss. */
   readonly losses: Readonly<Record<string, number>>;
-  /** False if a loss or gradient was not finite: nothing was updated then. */
+  /** False if a loss or gradient was not finite: from there on the step updated nothing. */
   readonly finite: boolean;
 }
 

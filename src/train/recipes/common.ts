@@ -19,7 +19,8 @@ export interface ImageSource {
   heldOut(count: number): Promise<Tensor>;
   /** What those are, for the report. */
   readonly heldOutAbout: string;
-  readonly waitedMs: number;
+  /** How long steps have waited for images, where they come from a disk. */
+  readonly waitedMs?: number;
   /** Damaged images that were passed over so far. */
   readonly skipped: number;
   state(): unknown;
@@ -45,7 +46,6 @@ export async function openSource(options: SourceOptions): Promise<ImageSource> {
 class FacesSource implements ImageSource {
   readonly about = 'procedural faces';
   readonly heldOutAbout = 'procedural faces of people whom the training never sees';
-  readonly waitedMs = 0;
   readonly skipped = 0;
   private step = 0;
 

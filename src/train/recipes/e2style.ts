@@ -149,7 +149,7 @@ class E2StyleTraining implements Training {
     this.stages = { ...stages, active: stages.initial, dropLast: () => this.dropLast() };
   }
 
-  get waitedMs(): number {
+  get waitedMs(): number | undefined {
     return this.source.waitedMs;
   }
 
