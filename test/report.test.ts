@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { presetOptions } from '../src/train/abortionPresets.ts';
 import { path, smooth, smoothingWindow } from '../src/train/report/chart.ts';
-import { escapeHtml, formatMilliseconds, formatNumber, formatPercent } from '../src/train/report/html.ts';
+import { escapeHtml, formatBytes, formatMilliseconds, formatNumber, formatPercent } from '../src/train/report/html.ts';
 import { fittedScale, linearScale, niceStep } from '../src/train/report/scale.ts';
 import { type Drop, type RunReport, renderReport } from '../src/train/report.ts';
 import { sampleReport } from './sampleReport.ts';
@@ -267,6 +267,10 @@ describe('formats', () => {
       ...['3.50 × 10⁸', '−0.5000'],
     ]);
     expect([Number.NaN, Infinity, -Infinity].map(formatNumber)).toEqual(['not a number', '∞', '−∞']);
+  });
+
+  it('bytes', () => {
+    expect([0, 1, 1000, 1536, 5 * 2 ** 20].map(formatBytes)).toEqual(['0 B', '1 B', '1000 B', '1.5 KiB', '5 MiB']);
   });
 
   it('parts and times', () => {

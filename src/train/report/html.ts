@@ -38,7 +38,7 @@ export function formatDigits(value: number): string {
 /** Bytes with three digits, in powers of 1024. */
 export function formatBytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(count) / 10)));
   return `${Number((count / 1024 ** power).toPrecision(3))} ${units[power]}`;
 }
 
