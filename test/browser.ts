@@ -24,6 +24,7 @@ export async function launchChromium({ webgpu = true } = {}): Promise<Browser> {
     args: webgpu ? [...ARGS, WEBGPU] : ARGS,
     executablePath: join(folder, 'chromium'),
     headless: 'shell',
+    protocolTimeout: 600_000, // a wait inside the page counts as one call
     env: {
       ...process.env,
       FONTCONFIG_PATH: join(folder, 'fonts'),

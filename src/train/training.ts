@@ -13,7 +13,7 @@ export type Options = Record<string, OptionValue>;
 /** A system to train: its default settings, and how it is built from them. */
 export interface Recipe {
   readonly name: string;
-  /** One line for `wgrad train` without arguments. */
+  /** One line for `wgrad train --help` and the page. */
   readonly about: string;
   /** Every setting with its default; the default's type is the setting's. `steps`, `batch`, `lr` and `seed` must be there. */
   readonly defaults: Readonly<Options>;

@@ -15,6 +15,8 @@ export class RunView {
   private lines: LogLine[] = [];
   private steps = 0;
   private progress: Progress | undefined;
+  /** Of the grid that is shown. */
+  private samplesStep = 0;
   private drawing = false;
   private reportUrl: string | undefined;
   private readonly term = element('term', HTMLSelectElement);
@@ -67,9 +69,15 @@ export class RunView {
 
   showSamples({ step, grid }: Samples): void {
     part('samples-box').hidden = false;
-    const rows = this.stages > 0 ? ': the inputs, then the output of each stage' : '';
-    part('samples-text').textContent = `step ${step}${rows}`;
+    this.samplesStep = step;
+    this.describeSamples();
     drawGrid(element('samples', HTMLCanvasElement), grid);
+  }
+
+  /** The first grid may come before the first losses, which tell whether there are stages. */
+  private describeSamples(): void {
+    const rows = this.stages > 0 ? ': the inputs, then the output of each stage' : '';
+    part('samples-text').textContent = `step ${this.samplesStep}${rows}`;
   }
 
   addMessage(text: string): void {
@@ -119,6 +127,7 @@ export class RunView {
   private draw(): void {
     const { lines } = this;
     this.drawTiles();
+    this.describeSamples();
     part('loss-box').hidden = lines.length < 2;
     if (lines.length < 2) {
       part('stages-box').hidden = true;

@@ -1,10 +1,9 @@
 import type { Folder } from '../io/files.ts';
 import { Device, DeviceLost } from '../runtime/device.ts';
-import { exportWeights } from '../train/exportWeights.ts';
 import { recipes } from '../train/recipes/index.ts';
+import { createTraining, trainAndReport } from '../train/run.ts';
 import type { RunConfig } from '../train/runConfig.ts';
-import { runReport } from '../train/runReport.ts';
-import { train, type Watcher } from '../train/trainer.ts';
+import type { Watcher } from '../train/trainer.ts';
 import type { Training } from '../train/training.ts';
 
 /** Losses of the device without a step between them that are worth another attempt. */
@@ -37,9 +36,14 @@ export class Session {
 
   /** Builds the networks. Everything that can be wrong with the settings shows here, before anything is written. */
   async build(): Promise<{ device: Device; training: Training }> {
-    const { recipe, options } = this.options.config;
+    const { config, watcher } = this.options;
+    const { recipe, options } = config;
     this.device ??= await Device.open();
-    this.training ??= await recipes[recipe].create({ device: this.device, options });
+    this.training ??= await createTraining(recipes[recipe], {
+      device: this.device,
+      options,
+      message: watcher.message,
+    });
     return { device: this.device, training: this.training };
   }
 
@@ -48,7 +52,7 @@ export class Session {
     this.wantsStop = false;
     for (;;) {
       try {
-        return await this.trainAndReport(folder);
+        return await this.train(folder);
       } catch (error) {
         const reason = await this.reasonOfLoss(error);
         if (reason === undefined || ++this.lost > MAX_LOST) throw error;
@@ -71,14 +75,14 @@ export class Session {
     this.training = undefined;
   }
 
-  private async trainAndReport(folder: Folder): Promise<boolean> {
+  private async train(folder: Folder): Promise<boolean> {
     const { config, watcher } = this.options;
     const { device, training } = await this.build();
-    const result = await train({
+    const { finished } = await trainAndReport({
+      config,
       device,
       training,
       folder,
-      options: config.options,
       watcher: {
         ...watcher,
         shouldStop: () => this.wantsStop,
@@ -88,11 +92,7 @@ export class Session {
         },
       },
     });
-    if (!result.finished) return false;
-    await exportWeights(folder, training);
-    const report = runReport(config.recipe, config.options, device, training, result);
-    if (report !== undefined) await folder.write('report.html', report);
-    return true;
+    return finished;
   }
 
   /** Why the device was lost, if that is what the error comes from. */

@@ -19,7 +19,7 @@ const LABELS: Record<string, string> = {
   id: 'Weight of identity',
   parsing: 'Weight of parsing',
   minutes: 'At most, minutes',
-  saveEvery: 'Checkpoint every, steps',
+  saveEvery: 'Save every, steps',
   sampleEvery: 'Samples every, steps',
   keep: 'Checkpoints kept',
 };

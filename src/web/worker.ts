@@ -5,7 +5,7 @@ import { measure } from '../runtime/measure.ts';
 import { presetNames } from '../train/abortionPresets.ts';
 import { assignOptions } from '../train/options.ts';
 import { recipes } from '../train/recipes/index.ts';
-import { type RunConfig, writeConfig } from '../train/runConfig.ts';
+import type { RunConfig } from '../train/runConfig.ts';
 import type { Watcher } from '../train/trainer.ts';
 import type { Options } from '../train/training.ts';
 import type { FromWorker, Phase, RecipeChoice, ToWorker } from './messages.ts';
@@ -83,11 +83,8 @@ async function work(config: RunConfig, isNew: boolean): Promise<void> {
   spare = undefined;
   ends = false;
   try {
-    const { device } = await session.build();
+    await session.build();
     const folder = isNew ? await createRun() : await openRun();
-    if (isNew) await writeConfig(folder!, config, device);
-    await tellRun();
-    phase('training');
     const finished = await session.run(folder!);
     if (finished || ends) end();
   } catch (error) {
@@ -117,8 +114,11 @@ function end(): void {
 }
 
 const watcher: Watcher = {
+  begins: async () => {
+    await tellRun();
+    phase('training');
+  },
   progress: ({ lines, steps, stages, imagesPerSecond, secondsLeft }) => {
-    if (current === 'recovering') phase('training');
     post({ type: 'progress', lines, steps, stages, imagesPerSecond, secondsLeft });
   },
   samples: (step, grid) => post({ type: 'samples', step, grid }),
