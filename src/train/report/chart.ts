@@ -197,7 +197,7 @@ export function timelineChart(
 <clipPath id="${id}"><rect x="${left}" y="${plotTop}" width="${width - left - right}" height="150"></rect></clipPath>
 ${yAxis(y, width)}
 ${stepAxis(x, height, 'step')}
-<text class="end" x="${left - 8}" y="${plotTop - 1}">ms</text>
+<text class="end italic" x="${left - 8}" y="${height - bottom + 17}">ms</text>
 ${bars.join('\n')}
 ${markerLines(markers, x, top, height - bottom)}
 ${flags.svg}

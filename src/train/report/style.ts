@@ -34,10 +34,10 @@ figcaption { margin: 2px 0 4px; }
 strong { font-weight: 600; }
 
 .tiles {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 1px; margin: 30px 0 0; padding: 0;
-  border: 1px solid var(--rule); background: var(--rule); list-style: none;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 1px; margin: 30px 0 0; padding: 1px;
+  list-style: none;
 }
-.tiles li { padding: 14px 18px 13px; background: var(--paper); }
+.tiles li { padding: 14px 18px 13px; box-shadow: 0 0 0 1px var(--rule); }
 .tiles span { display: block; color: var(--muted); font-size: 13px; line-height: 1.4; }
 .tiles b {
   display: block; font-size: 27px; line-height: 1.3; font-weight: 500; letter-spacing: -0.01em;
