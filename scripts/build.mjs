@@ -1,6 +1,6 @@
 // Builds dist/: `node scripts/build.mjs` the bundles, `node scripts/build.mjs types` the declarations beside them.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,32 +27,22 @@ async function buildBundles() {
   }
   // The command and the library share their code, so that a user's own recipe, which imports the library, meets the
   // same classes as the command that runs it.
-  const node = present({ cli: 'src/cli/main.ts', index: 'src/index.ts' });
   await build({
     ...shared,
-    entryPoints: node,
+    entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
     platform: 'node',
     target: 'node20',
     packages: 'external',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
   });
-  if (node.cli) {
-    const text = readFileSync('dist/cli.mjs', 'utf8');
-    if (!text.startsWith('#!')) writeFileSync('dist/cli.mjs', `#!/usr/bin/env node\n${text}`);
-    chmodSync('dist/cli.mjs', 0o755);
-  }
+  chmodSync('dist/cli.mjs', 0o755);
   const web = { ...shared, platform: 'browser', target: 'es2022' };
-  await build({ ...web, entryPoints: present({ 'index.web': 'src/index.ts' }) });
+  await build({ ...web, entryPoints: { 'index.web': 'src/index.ts' } });
   // The page of `wgrad web`: any server of static files will do, with weights/ beside it.
   const page = ['src/web/page.ts', 'src/web/worker.ts'];
   await build({ ...web, entryPoints: page, outdir: 'dist/web', outExtension: {}, minify: true });
   for (const file of ['index.html', 'style.css']) cpSync(join('src/web', file), join('dist/web', file));
-}
-
-/** The entry points whose source is there. */
-function present(entryPoints) {
-  return Object.fromEntries(Object.entries(entryPoints).filter(([, source]) => existsSync(source)));
 }
 
 function buildTypes() {

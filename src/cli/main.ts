@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { isOutOfMemory, UserError } from '../io/errors.ts';
 import { DeviceLost } from '../runtime/device.ts';
 

@@ -72,6 +72,9 @@ export const verb: Verb = {
     const given = values as Record<string, string | undefined> & { set?: string[] };
     const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
+    if (given.resume !== undefined && given.out !== undefined) {
+      throw new UserError(`--resume ${given.resume} goes on in that folder: leave out --out ${given.out}`);
+    }
     const resumed = given.resume === undefined ? undefined : await readRun(given.resume);
     const name = positionals[0] ?? resumed?.recipe;
     if (name === undefined) {
