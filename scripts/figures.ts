@@ -2,7 +2,7 @@
  * Makes pictures of docs/: faces.png, procedural faces with their label maps below them, and from a run's report
  * reconstructions.png: held-out faces, and below them what each stage makes of them.
  *
- *     npm run figures -- [--run runs/e2style] [--out docs] [--adapter NAME]
+ *     npm run figures -- [--run runs/e2style] [--out docs] [--size 32] [--adapter NAME]
  *
  * The generator's samples are made by scripts/gates.ts.
  */
@@ -17,15 +17,16 @@ import { Device } from '../src/runtime/device.ts';
 import { concatenate, writePng } from './networks.ts';
 
 const COLUMNS = 12;
-const SIZE = 32;
 
 const { values } = parseArgs({
   options: {
     run: { type: 'string' },
     out: { type: 'string', default: 'docs' },
+    size: { type: 'string', default: '32' },
     adapter: { type: 'string' },
   },
 });
+const size = Number(values.size);
 const device = await Device.open({ adapter: values.adapter });
 try {
   await writePng(join(values.out, 'faces.png'), await facesWithMaps());
@@ -36,16 +37,16 @@ if (values.run) await writePng(join(values.out, 'reconstructions.png'), await re
 
 /** Two rows of faces, each with the row of its label maps below it. */
 async function facesWithMaps(): Promise<Rgb8> {
-  const { image, labels } = renderFaces(device, sampleFaces(1, 2 * COLUMNS), SIZE);
+  const { image, labels } = renderFaces(device, sampleFaces(1, 2 * COLUMNS), size);
   const [faces, classes] = await Promise.all([device.read(image), device.readU32(labels)]);
-  const plane = SIZE * SIZE;
+  const plane = size * size;
   const maps = Float32Array.from(faces, (_, i) => {
     const [n, channel, pixel] = [Math.floor(i / (3 * plane)), Math.floor(i / plane) % 3, i % plane];
     return (FACE_PALETTE[classes[n * plane + pixel]][channel] - 127.5) / 127.5;
   });
   const row = COLUMNS * 3 * plane;
   const rows = [0, 1].flatMap(r => [faces.subarray(r * row, (r + 1) * row), maps.subarray(r * row, (r + 1) * row)]);
-  return tile(concatenate(rows), [4 * COLUMNS, 3, SIZE, SIZE], { columns: COLUMNS });
+  return tile(concatenate(rows), [4 * COLUMNS, 3, size, size], { columns: COLUMNS });
 }
 
 /** The pictures of the report's section of reconstructions, a row for the inputs and for each stage. */
