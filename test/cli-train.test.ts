@@ -265,6 +265,11 @@ describe('bad input is one line that says what, where and what to do; code 2; no
     await check('export default { name: "x", defaults: { steps: 3 }, create() {} }', /no number for batch, lr/);
     await check('import "nothing-of-that-name"; export default {}', /recipes\/r\.ts: .*nothing-of-that-name/);
     await check('throw new Error("not today");', /recipes\/r\.ts: .*not today/);
+    await check('throw null;', /recipes\/r\.ts: null/);
+    await check(
+      'export default { name: "../x", defaults: {}, create() {} }',
+      /its name '\.\.\/x' names the run's folder/,
+    );
   });
 
   test('--out that holds a run, or is a file', async () => {

@@ -33,10 +33,14 @@ export async function userRecipe(path: string): Promise<Recipe> {
     });
     await writeFile(bundled, outputFiles[0].text.replaceAll(/(from\s*|import\s*)(["'])wgrad\2/g, `$1$2${library}$2`));
     const { default: recipe } = (await import(pathToFileURL(bundled).href).catch(cause => {
-      throw new UserError(`${path}: ${String(cause.message).replaceAll(bundled, path).split('\n')[0]}`, { cause });
+      const message = String(cause instanceof Error ? cause.message : cause);
+      throw new UserError(`${path}: ${message.replaceAll(bundled, path).split('\n')[0]}`, { cause });
     })) as { default?: Recipe };
     if (typeof recipe?.name !== 'string' || typeof recipe.create !== 'function' || !recipe.defaults) {
       throw new UserError(`${path}: its default export is not a recipe ({ name, about, defaults, create })`);
+    }
+    if (!/^[\w-]+$/.test(recipe.name)) {
+      throw new UserError(`${path}: its name '${recipe.name}' names the run's folder: letters, digits, _ and - only`);
     }
     const missing = ['steps', 'batch', 'lr'].filter(key => typeof recipe.defaults[key] !== 'number');
     if (missing.length > 0) throw new UserError(`${path}: its defaults have no number for ${missing.join(', ')}`);
