@@ -1,10 +1,13 @@
 import { openAdapter } from '#adapter';
 import type { OpenedAdapter } from './adapter.ts';
 import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
-import { ALIGNMENT, type Block, Memory } from './memory.ts';
+import { ALIGNMENT, type Block, Memory, placeOf } from './memory.ts';
 import { cut, piecesOf } from './parts.ts';
+import { Arena, Program, Recorder } from './program.ts';
 import { type Shape, sizeOf } from './shape.ts';
+import { CommandStream } from './stream.ts';
 import { type DType, type Slice, Tensor } from './tensor.ts';
+import { tensorsIn } from './tensorsIn.ts';
 import { settle } from './wait.ts';
 
 export interface DeviceOptions {
@@ -32,15 +35,6 @@ export interface Shader {
 /** Optional features that kernels choose their variants by; whichever the adapter has are asked for. */
 const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
-/** Dispatches after which the open command buffer is submitted, so that the device starts while the host goes on. */
-const SUBMIT_AFTER = 96;
-
-/** Bind groups that are kept. Equal steps need a few thousand; drivers break down at some ten thousands. */
-const MAX_BIND_GROUPS = 1 << 15;
-
-/** Uniform blocks are shared by content; a program repeats a few thousand, so more than this means that one varies. */
-const MAX_UNIFORMS = 1 << 15;
-
 /**
  * A WebGPU device with its memory, its kernels and its open command buffer. All of it is synchronous but for opening,
  * reading and waiting.
@@ -53,12 +47,13 @@ export class Device {
   readonly bindingLimit: number;
   /** Kernels dispatched since the device was opened. */
   dispatches = 0;
+  /** The commands on their way to the device. */
+  readonly stream: CommandStream;
+  /** Where the temporaries of programs lie. */
+  readonly arena: Arena;
+  /** What collects commands instead of the stream while a program is recorded. */
+  recorder: Recorder | undefined;
   private readonly kernels: KernelCache;
-  private readonly uniforms = new Map<string, Slice>();
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
-  private encoder: GPUCommandEncoder | undefined;
-  private pass: GPUComputePassEncoder | undefined;
-  private pending = 0;
   private failure: Error | undefined;
   private destroyed = false;
 
@@ -73,6 +68,8 @@ export class Device {
     this.features = gpu.features as ReadonlySet<string>;
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
+    this.stream = new CommandStream(gpu);
+    this.arena = new Arena(this);
     gpu.addEventListener('uncapturederror', event => {
       const { error } = event as GPUUncapturedErrorEvent;
       this.failure ??= new Error(`WebGPU: ${error.message}`);
@@ -109,29 +106,43 @@ export class Device {
       const parts = cut(shape, this.bindingLimit / 4).map(block => this.empty(block.shape, dtype, name));
       return new Tensor(this, shape, dtype, parts, name);
     }
-    const block = this.memory.allocate(bytes, name);
+    const block = this.recorder ? this.memory.allocatePlanned(bytes, name) : this.memory.allocate(bytes, name);
     return new Tensor(this, shape, dtype, { block, offset: 0, bytes: Math.max(bytes, 4) }, name);
   }
 
-  /** A tensor with these values. */
+  /** A tensor with these values. While a program is recorded it must be kept: all runs see the same values. */
   tensor(values: ArrayLike<number>, shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
     if (values.length !== sizeOf(shape)) {
       throw new Error(`${values.length} values do not fill the shape [${shape.join(', ')}]`);
     }
-    const tensor = this.empty(shape, dtype, name);
-    this.write(tensor, values);
-    return tensor;
+    return this.unrecorded(() => {
+      const tensor = this.empty(shape, dtype, name);
+      this.write(tensor, values);
+      return tensor;
+    });
+  }
+
+  /** Runs a function now, also while a program is recorded. */
+  private unrecorded<T>(body: () => T): T {
+    const { recorder } = this;
+    this.recorder = undefined;
+    try {
+      return body();
+    } finally {
+      this.recorder = recorder;
+    }
   }
 
   /** Overwrites a tensor from the host, ordered with the dispatches before and after the call. */
   write(tensor: Tensor, values: ArrayLike<number>): void {
+    this.refuseWhileRecording(`writing ${tensor}`);
     const TypedArray = tensor.dtype === 'u32' ? Uint32Array : Float32Array;
     const data = values instanceof TypedArray ? values : TypedArray.from(values);
     this.flush();
     let at = 0;
     for (const part of tensor.parts ?? [tensor]) {
-      const { block, offset } = part.slice;
-      this.gpu.queue.writeBuffer(block.buffer, offset, data as Float32Array<ArrayBuffer>, at, part.size);
+      const { buffer, offset } = placeOf(part.slice);
+      this.gpu.queue.writeBuffer(buffer, offset, data as Float32Array<ArrayBuffer>, at, part.size);
       at += part.size;
     }
   }
@@ -146,34 +157,40 @@ export class Device {
       copyParts(this, source, target, from, to, count);
       return;
     }
-    const [a, b] = [source.slice, target.slice];
-    this.pass?.end();
-    this.pass = undefined;
-    this.encoder ??= this.gpu.createCommandEncoder();
-    this.encoder.copyBufferToBuffer(a.block.buffer, a.offset + from * 4, b.block.buffer, b.offset + to * 4, count * 4);
-    this.pending++;
+    const part = ({ slice }: Tensor, start: number): Slice => ({
+      block: slice.block,
+      offset: slice.offset + start * 4,
+      bytes: count * 4,
+    });
+    const copy = { source: part(source, from), target: part(target, to) };
+    if (this.recorder) {
+      for (const tensor of [source, target]) this.refuseForeign(tensor, 'a copy');
+      this.recorder.commands.push(copy);
+    } else {
+      this.stream.copy(copy.source, copy.target);
+    }
   }
 
   /** Reads an f32 tensor. The values are those at the time of the call. */
-  async read(tensor: Tensor): Promise<Float32Array> {
-    return new Float32Array(await this.readBytes(tensor));
+  read(tensor: Tensor): Promise<Float32Array> {
+    return this.readBytes(tensor).then(bytes => new Float32Array(bytes));
   }
 
   /** Reads a u32 tensor. */
-  async readU32(tensor: Tensor): Promise<Uint32Array> {
-    return new Uint32Array(await this.readBytes(tensor));
+  readU32(tensor: Tensor): Promise<Uint32Array> {
+    return this.readBytes(tensor).then(bytes => new Uint32Array(bytes));
   }
 
   private readBytes(tensor: Tensor): Promise<ArrayBuffer> {
+    this.refuseWhileRecording(`reading ${tensor}`);
     const parts = tensor.parts ?? [tensor];
     const staging = parts.map(part => {
-      const { block, offset } = part.slice;
-      const size = Math.max(part.bytes, 4);
-      const buffer = this.gpu.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-      this.pass?.end();
-      this.pass = undefined;
-      this.encoder ??= this.gpu.createCommandEncoder();
-      this.encoder.copyBufferToBuffer(block.buffer, offset, buffer, 0, size);
+      const { slice } = part;
+      const buffer = this.gpu.createBuffer({
+        size: slice.bytes,
+        usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+      });
+      this.stream.copy(slice, buffer);
       return buffer;
     });
     this.flush();
@@ -243,81 +260,60 @@ export class Device {
    */
   dispatch(kernel: Kernel, tensors: readonly Tensor[], words: readonly number[], groups: readonly number[]): void {
     if (this.failure) this.throwFailure();
-    let key = `${kernel.id}`;
-    const slices: Slice[] = [];
-    for (const tensor of tensors) {
-      const slice = tensor.slice;
-      slices.push(slice);
-      key += `,${slice.block.id}:${slice.offset}:${slice.bytes}`;
+    const dispatch = { kernel, slices: tensors.map(tensor => tensor.slice), words, groups };
+    if (this.recorder) {
+      for (const tensor of tensors) this.refuseForeign(tensor, `kernel ${kernel.name}`);
+      this.recorder.commands.push(dispatch);
+    } else {
+      this.stream.dispatch(dispatch);
+      this.dispatches++;
     }
-    if (words.length > 0) {
-      const uniform = this.uniform(words);
-      slices.push(uniform);
-      key += `,u${uniform.block.id}`;
-    }
-    let bindGroup = this.bindGroups.get(key);
-    if (!bindGroup) {
-      if (this.bindGroups.size >= MAX_BIND_GROUPS) this.bindGroups.clear();
-      bindGroup = this.createBindGroup(kernel, slices);
-      this.bindGroups.set(key, bindGroup);
-    }
-    if (!this.pass) {
-      this.encoder ??= this.gpu.createCommandEncoder();
-      this.pass = this.encoder.beginComputePass();
-    }
-    this.pass.setPipeline(kernel.pipeline);
-    this.pass.setBindGroup(0, bindGroup);
-    this.pass.dispatchWorkgroups(groups[0], groups[1] ?? 1, groups[2] ?? 1);
-    this.dispatches++;
-    if (++this.pending >= SUBMIT_AFTER) this.flush();
   }
 
-  private createBindGroup(kernel: Kernel, slices: readonly Slice[]): GPUBindGroup {
-    if (slices.length !== kernel.access.length) {
-      throw new Error(`kernel ${kernel.name} has ${kernel.access.length} bindings, got ${slices.length}`);
+  // Programs
+
+  /**
+   * Records what a function asks the device to do, without doing it: `run()` of the program does it, as often as it is called, with the
+   * same results, bit for bit, as the function itself. Recording is tracing: kernels are noted with the tensors that they use,
+   * so between runs nothing may change but the content of kept tensors, and inside nothing can be read or written from the host.
+   */
+  record<T>(label: string, body: () => T): Program<T> {
+    this.refuseWhileRecording(`recording "${label}"`);
+    const recorder = new Recorder(label);
+    this.recorder = recorder;
+    try {
+      return new Program(this, recorder, this.scope(label, body));
+    } finally {
+      this.recorder = undefined;
     }
-    return this.gpu.createBindGroup({
-      label: kernel.name,
-      layout: kernel.layout,
-      entries: slices.map(({ block, offset, bytes }, binding) => ({
-        binding,
-        resource: { buffer: block.buffer, offset, size: bytes },
-      })),
-    });
   }
 
-  /** The uniform block with this content: shapes repeat from step to step, so each is written once. */
-  private uniform(words: readonly number[]): Slice {
-    const key = words.join();
-    let slice = this.uniforms.get(key);
-    if (!slice) {
-      if (this.uniforms.size >= MAX_UNIFORMS) this.forgetBindings();
-      const bytes = Math.ceil(words.length / 4) * 16;
-      const buffer = this.gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
-      new Uint32Array(buffer.getMappedRange()).set(words);
-      buffer.unmap();
-      slice = { block: { id: this.uniforms.size, buffer, bytes, lent: 1 }, offset: 0, bytes };
-      this.uniforms.set(key, slice);
-    }
-    return slice;
+  /** Does something on the host now; recorded, in every run of the program. */
+  onRun(act: () => void): void {
+    if (this.recorder) this.recorder.onRun.push(act);
+    else act();
   }
 
-  private forgetBindings(): void {
-    this.flush();
-    for (const { block } of this.uniforms.values()) block.buffer.destroy();
-    this.uniforms.clear();
-    this.bindGroups.clear();
+  private refuseWhileRecording(what: string): void {
+    if (this.recorder) throw new Error(`${what} is not possible while program "${this.recorder.label}" is recorded`);
   }
+
+  /** A temporary from outside would be gone, or hold something else, when the program runs. */
+  private refuseForeign(tensor: Tensor, user: string): void {
+    const { block } = tensor.slice;
+    if (block.planned && !block.buffer) return;
+    if (this.memory.isKept(block)) return;
+    throw new Error(
+      `${user} in program "${this.recorder!.label}" uses ${tensor}, which the program did not make: keep() it outside, and ` +
+        'write() it before a run',
+    );
+  }
+
+  // Waiting
 
   /** Submits what was dispatched so far. */
   flush(): void {
-    if (!this.encoder) return;
-    this.pass?.end();
-    const commands = this.encoder.finish();
-    this.pass = undefined;
-    this.encoder = undefined;
-    this.pending = 0;
-    this.gpu.queue.submit([commands]);
+    this.stream.flush();
   }
 
   /** Submits and waits until the device has done everything. Throws what WebGPU reported since the last wait. */
@@ -336,7 +332,8 @@ export class Device {
 
   /** Destroys the buffers that nobody uses any more, with the bind groups that hold them. */
   trim(): void {
-    this.forgetBindings();
+    this.stream.forget();
+    this.arena.release();
     this.memory.trim();
   }
 
@@ -381,13 +378,4 @@ function copyParts(device: Device, source: Tensor, target: Tensor, from: number,
     }
     done += b.count;
   }
-}
-
-/** The tensors in a value: itself, or in arrays, maps and plain objects, to any depth. */
-function tensorsIn(value: unknown): Tensor[] {
-  if (value instanceof Tensor) return [value];
-  if (Array.isArray(value)) return value.flatMap(tensorsIn);
-  if (value instanceof Map) return [...value.values()].flatMap(tensorsIn);
-  if (value && Object.getPrototypeOf(value) === Object.prototype) return Object.values(value).flatMap(tensorsIn);
-  return [];
 }

@@ -1,10 +1,17 @@
 import type { Device } from './device.ts';
+import type { Slice } from './tensor.ts';
 
-/** One GPU buffer, lent by the pool to a scope or kept by name. The id tells buffers apart in bind group keys. */
+/**
+ * A stretch of memory, lent to a scope or kept by name: a buffer of the pool, or, for what a program computes, a part of one
+ * that the program's plan chose. The id tells blocks apart in bind group keys.
+ */
 export interface Block {
   readonly id: number;
-  readonly buffer: GPUBuffer;
+  /** Undefined as long as the program is being recorded. */
+  buffer: GPUBuffer | undefined;
+  offset: number;
   readonly bytes: number;
+  readonly planned: boolean;
   /** Number of the loan under which the block is out, 0 while it lies in the pool: a tensor of an earlier loan is stale. */
   lent: number;
 }
@@ -23,8 +30,14 @@ function sizeClass(bytes: number): number {
   return Math.ceil(least / step) * step;
 }
 
+/** The bytes of a buffer that a slice covers. Throws where there is no memory yet. */
+export function placeOf({ block, offset }: Slice): { buffer: GPUBuffer; offset: number } {
+  if (!block.buffer) throw new Error('a temporary of a program exists only while the program runs');
+  return { buffer: block.buffer, offset: block.offset + offset };
+}
+
 /** Where a block belongs in a free list, which is sorted by falling id. */
-function placeOf({ id }: Block, list: readonly Block[]): number {
+function indexIn({ id }: Block, list: readonly Block[]): number {
   let [low, high] = [0, list.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -62,25 +75,44 @@ export class Memory {
   /** Lends a block of at least this size to the innermost scope. Throws above the device's maxBufferSize. */
   allocate(bytes: number, label: string): Block {
     const size = Math.min(sizeClass(bytes), Math.max(this.device.limits.maxBufferSize, align(bytes)));
-    const list = this.free.get(size);
-    const block = list?.pop() ?? this.create(size);
-    block.lent = this.nextLoan++;
-    this.scopes[this.scopes.length - 1].blocks.set(block, label);
+    const block = this.free.get(size)?.pop() ?? this.create(this.createBuffer(size), size);
+    this.lend(block, label);
     this.lentBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.lentBytes);
     return block;
   }
 
-  private create(size: number): Block {
+  /** Lends a block without memory: the plan of the program that is being recorded gives it a place. */
+  allocatePlanned(bytes: number, label: string): Block {
+    const block = this.create(undefined, align(Math.max(bytes, 1)));
+    this.lend(block, label);
+    return block;
+  }
+
+  private create(buffer: GPUBuffer | undefined, bytes: number): Block {
+    return { id: this.nextId++, buffer, offset: 0, bytes, planned: !buffer, lent: 0 };
+  }
+
+  private lend(block: Block, label: string): void {
+    block.lent = this.nextLoan++;
+    this.scopes[this.scopes.length - 1].blocks.set(block, label);
+  }
+
+  /** A buffer that tensors can lie in. Throws above the device's maxBufferSize. */
+  createBuffer(size: number): GPUBuffer {
     if (size > this.device.limits.maxBufferSize) {
       throw new Error(
         `a buffer of ${size} bytes is over the device's maxBufferSize, ${this.device.limits.maxBufferSize}`,
       );
     }
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = this.device.gpu.createBuffer({ size, usage });
     this.reservedBytes += size;
-    return { id: this.nextId++, buffer, bytes: size, lent: 0 };
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return this.device.gpu.createBuffer({ size, usage });
+  }
+
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.reservedBytes -= buffer.size;
+    buffer.destroy();
   }
 
   /** Opens a scope; `close` gives back what was made in it but for `survivors`, which move to the scope around it. */
@@ -103,15 +135,21 @@ export class Memory {
   private release(block: Block, scope: string): void {
     block.lent = 0;
     this.returned.set(block, scope);
+    if (block.planned) return;
     this.lentBytes -= block.bytes;
     const list = this.free.get(block.bytes);
-    if (list) list.splice(placeOf(block, list), 0, block);
+    if (list) list.splice(indexIn(block, list), 0, block);
     else this.free.set(block.bytes, [block]);
   }
 
   /** Takes a block out of the scope that owns it: from now on only `discard` ends its life. */
   keep(block: Block): void {
     for (const scope of this.scopes) scope.blocks.delete(block);
+  }
+
+  /** Whether a block outlives every scope. */
+  isKept(block: Block): boolean {
+    return block.lent !== 0 && !this.scopes.some(({ blocks }) => blocks.has(block));
   }
 
   /** Gives a kept block back to the pool. */
@@ -128,10 +166,7 @@ export class Memory {
   /** Destroys the buffers that nobody uses, as after a stage was dropped. */
   trim(): void {
     for (const list of this.free.values()) {
-      for (const block of list) {
-        block.buffer.destroy();
-        this.reservedBytes -= block.bytes;
-      }
+      for (const { buffer } of list) this.destroyBuffer(buffer!);
     }
     this.free.clear();
   }

@@ -1,0 +1,95 @@
+/** Where a program's temporaries lie: planned once, from when each is first and last used. */
+import { align } from './memory.ts';
+
+/** One temporary: it holds its content from the command `first` to the command `last`, both included. */
+export interface Lifetime {
+  readonly bytes: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface MemoryPlan {
+  /** Of each temporary: which buffer, and where in it. */
+  readonly places: readonly { readonly buffer: number; readonly offset: number }[];
+  /** Bytes of each buffer. */
+  readonly buffers: readonly number[];
+  /** The most bytes that are in use at one time: no plan needs fewer. */
+  readonly needed: number;
+}
+
+/**
+ * Places temporaries in few buffers, the largest first, each at the lowest free offset of the buffer that grows least (greedy by
+ * size: Pisarchyk and Lee 2020, arXiv 2001.03288). WebGPU does not let a dispatch read and write one buffer, not even in
+ * places apart: `conflicts` lists the temporaries that must lie in another buffer than the i-th.
+ */
+export function planMemory(
+  lifetimes: readonly Lifetime[],
+  conflicts: readonly ReadonlySet<number>[],
+  maxBufferSize: number,
+): MemoryPlan {
+  const places: { buffer: number; offset: number }[] = new Array(lifetimes.length);
+  const buffers: { bytes: number; members: number[] }[] = [];
+  const order = lifetimes.map((_, i) => i).sort((a, b) => lifetimes[b].bytes - lifetimes[a].bytes || a - b);
+  for (const i of order) {
+    const size = align(lifetimes[i].bytes);
+    let best: { buffer: number; offset: number; growth: number } | undefined;
+    for (const [b, { bytes, members }] of buffers.entries()) {
+      if (best?.growth === 0) break;
+      if (members.some(other => conflicts[i].has(other))) continue;
+      const offset = firstFit(i, size, members, lifetimes, places);
+      const growth = Math.max(0, offset + size - bytes);
+      if (bytes + growth > maxBufferSize) continue;
+      if (!best || growth < best.growth) best = { buffer: b, offset, growth };
+    }
+    if (!best) best = { buffer: buffers.push({ bytes: 0, members: [] }) - 1, offset: 0, growth: size };
+    const { buffer, offset, growth } = best;
+    places[i] = { buffer, offset };
+    buffers[buffer].bytes += growth;
+    insert(buffers[buffer].members, i, places);
+  }
+  return { places, buffers: buffers.map(({ bytes }) => bytes), needed: mostAtOnce(lifetimes) };
+}
+
+/** The lowest offset at which `size` bytes are free during the i-th lifetime; `members` are sorted by offset. */
+function firstFit(
+  i: number,
+  size: number,
+  members: readonly number[],
+  lifetimes: readonly Lifetime[],
+  places: readonly { offset: number }[],
+): number {
+  const { first, last } = lifetimes[i];
+  let offset = 0;
+  for (const other of members) {
+    const taken = lifetimes[other];
+    if (taken.last < first || taken.first > last) continue;
+    if (places[other].offset >= offset + size) break;
+    offset = Math.max(offset, places[other].offset + align(taken.bytes));
+  }
+  return offset;
+}
+
+function insert(members: number[], i: number, places: readonly { offset: number }[]): void {
+  let [low, high] = [0, members.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[members[middle]].offset <= places[i].offset) low = middle + 1;
+    else high = middle;
+  }
+  members.splice(low, 0, i);
+}
+
+function mostAtOnce(lifetimes: readonly Lifetime[]): number {
+  const changes = new Map<number, number>();
+  const change = (at: number, bytes: number) => changes.set(at, (changes.get(at) ?? 0) + bytes);
+  for (const { bytes, first, last } of lifetimes) {
+    change(first, align(bytes));
+    change(last + 1, -align(bytes));
+  }
+  let [now, most] = [0, 0];
+  for (const [, bytes] of [...changes].sort(([a], [b]) => a - b)) {
+    now += bytes;
+    most = Math.max(most, now);
+  }
+  return most;
+}

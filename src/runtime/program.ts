@@ -1,0 +1,213 @@
+import type { Device } from './device.ts';
+import type { Block } from './memory.ts';
+import { type Lifetime, type MemoryPlan, planMemory } from './memoryPlan.ts';
+import type { Command, Copy } from './stream.ts';
+import type { Slice } from './tensor.ts';
+import { tensorsIn } from './tensorsIn.ts';
+
+/** What a function asked the device to do while it was recorded. */
+export class Recorder {
+  readonly commands: Command[] = [];
+  /** What the host does in each run. */
+  readonly onRun: (() => void)[] = [];
+
+  constructor(readonly label: string) {}
+}
+
+/** Buffers that all programs of a device share: only one runs at a time, so the largest decides. */
+export class Arena {
+  /** Changes when buffers were replaced: programs then make their bind groups anew. */
+  generation = 0;
+  private readonly buffers: { buffer: GPUBuffer; bytes: number }[] = [];
+
+  constructor(private readonly device: Device) {}
+
+  get bytes(): number {
+    return this.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Grows the buffers to at least these sizes. */
+  reserve(sizes: readonly number[]): void {
+    sizes.forEach((bytes, i) => {
+      if (this.buffers[i]?.bytes >= bytes) return;
+      this.device.flush();
+      if (this.buffers[i]) this.device.memory.destroyBuffer(this.buffers[i].buffer);
+      this.buffers[i] = { buffer: this.device.memory.createBuffer(bytes), bytes };
+      this.generation++;
+    });
+  }
+
+  at(index: number): GPUBuffer {
+    return this.buffers[index].buffer;
+  }
+
+  release(): void {
+    this.device.flush();
+    for (const { buffer } of this.buffers.splice(0)) this.device.memory.destroyBuffer(buffer);
+    this.generation++;
+  }
+}
+
+/** A dispatch with all that was made for it, or a copy. */
+type Ready = { pipeline: GPUComputePipeline; bindGroup: GPUBindGroup; groups: readonly number[] } | Copy;
+
+/**
+ * A function's work on the device, recorded once and repeated by `run()`: the host then only encodes. Its temporaries lie
+ * where a plan by their lifetimes put them, in buffers shared with other programs; its results have memory of their own,
+ * which the next run overwrites.
+ */
+export class Program<T> {
+  readonly dispatches: number;
+  /** Where the temporaries lie; `plan.needed` is what they need at least. */
+  readonly plan: MemoryPlan;
+  private ready: Ready[] = [];
+  private readyFor = '';
+  private readonly temporaries: readonly Block[];
+  /** The results' memory: the blocks of the pool behind the program's own. */
+  private readonly outputs = new Map<Block, Block>();
+  /** Memory from outside, with the loan under which it was recorded. */
+  private readonly foreign: ReadonlyMap<Block, number>;
+
+  /** @param result what the function returned; its tensors are what a run computes */
+  constructor(
+    private readonly device: Device,
+    private readonly recorder: Recorder,
+    private readonly result: T,
+  ) {
+    const { commands } = recorder;
+    this.dispatches = commands.filter(command => 'kernel' in command).length;
+    for (const block of tensorsIn(result).flatMap(tensor => tensor.blocks)) {
+      if (!block.buffer) this.outputs.set(block, this.placeOutput(block));
+    }
+    const used = new Set(commands.flatMap(command => slicesOf(command).map(({ block }) => block)));
+    this.temporaries = [...used].filter(({ buffer }) => !buffer);
+    this.foreign = new Map(
+      [...used].filter(block => block.buffer && !this.outputs.has(block)).map(block => [block, block.lent]),
+    );
+    const { lifetimes, conflicts } = usesOf(commands, this.temporaries);
+    this.plan = planMemory(lifetimes, conflicts, device.limits.maxBufferSize);
+  }
+
+  private placeOutput(block: Block): Block {
+    const { memory } = this.device;
+    const own = memory.allocate(block.bytes, this.recorder.label);
+    memory.keep(own);
+    memory.keep(block);
+    block.buffer = own.buffer;
+    return own;
+  }
+
+  /** Does the work again and returns the function's result, with new content. */
+  run(): T {
+    const { device, recorder } = this;
+    if (device.recorder) throw new Error(`program "${recorder.label}" cannot run while another is recorded`);
+    for (const [{ lent }, loan] of this.foreign) {
+      if (lent !== loan)
+        throw new Error(`program "${recorder.label}" uses a tensor that was discarded; record it anew`);
+    }
+    device.arena.reserve(this.plan.buffers);
+    const generation = `${device.arena.generation},${device.stream.generation}`;
+    if (this.readyFor !== generation) this.bind();
+    this.readyFor = generation;
+    for (const command of this.ready) {
+      if ('pipeline' in command) device.stream.encode(command.pipeline, command.bindGroup, command.groups);
+      else device.stream.copy(command.source, command.target);
+    }
+    device.dispatches += this.dispatches;
+    for (const act of recorder.onRun) act();
+    return this.result;
+  }
+
+  /** Gives the temporaries their places and makes the bind groups. */
+  private bind(): void {
+    const { device } = this;
+    this.temporaries.forEach((block, i) => {
+      const { buffer, offset } = this.plan.places[i];
+      block.buffer = device.arena.at(buffer);
+      block.offset = offset;
+    });
+    this.ready = this.recorder.commands.map(command => {
+      if (!('kernel' in command)) return command;
+      const { kernel, slices, words, groups } = command;
+      return { pipeline: kernel.pipeline, bindGroup: device.stream.bind(kernel, slices, words), groups };
+    });
+  }
+
+  /** Gives the results' memory back. */
+  release(): void {
+    for (const [block, own] of this.outputs) {
+      this.device.memory.discard(block);
+      this.device.memory.discard(own);
+    }
+    this.ready = [];
+  }
+}
+
+/** Programs by name: each is recorded when its name is first run, and repeated from then on. */
+export class Programs {
+  private readonly programs = new Map<string, Program<unknown>>();
+
+  constructor(private readonly device: Device) {}
+
+  /**
+   * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is to do
+   * something else needs another name.
+   */
+  run<T>(name: string, body: () => T): T {
+    let program = this.programs.get(name) as Program<T> | undefined;
+    if (!program) {
+      program = this.device.record(name, body);
+      this.programs.set(name, program);
+    }
+    return program.run();
+  }
+
+  values(): Iterable<[string, Program<unknown>]> {
+    return this.programs;
+  }
+
+  /** Forgets all programs: the next runs record anew. */
+  release(): void {
+    for (const program of this.programs.values()) program.release();
+    this.programs.clear();
+  }
+}
+
+function slicesOf(command: Command): readonly Slice[] {
+  return 'kernel' in command ? command.slices : [command.source, command.target];
+}
+
+/** When each temporary is used, and which others it must not share a buffer with. */
+function usesOf(
+  commands: readonly Command[],
+  temporaries: readonly Block[],
+): { lifetimes: Lifetime[]; conflicts: Set<number>[] } {
+  const index = new Map(temporaries.map((block, i) => [block, i]));
+  const lifetimes: { bytes: number; first: number; last: number }[] = temporaries.map(({ bytes }) => ({
+    bytes,
+    first: Number.POSITIVE_INFINITY,
+    last: 0,
+  }));
+  const conflicts = temporaries.map(() => new Set<number>());
+  commands.forEach((command, at) => {
+    const [read, written]: [number[], number[]] = [[], []];
+    slicesOf(command).forEach(({ block }, binding) => {
+      const i = index.get(block);
+      if (i === undefined) return;
+      lifetimes[i].first = Math.min(lifetimes[i].first, at);
+      lifetimes[i].last = at;
+      (writes(command, binding) ? written : read).push(i);
+    });
+    for (const a of read) {
+      for (const b of written) {
+        conflicts[a].add(b);
+        conflicts[b].add(a);
+      }
+    }
+  });
+  return { lifetimes, conflicts };
+}
+
+function writes(command: Command, binding: number): boolean {
+  return 'kernel' in command ? command.kernel.access[binding] === 'read_write' : binding === 1;
+}
