@@ -3,7 +3,7 @@ import hairSource from '../../shaders/facesHair.wgsl';
 import headSource from '../../shaders/facesHead.wgsl';
 import type { Device, Shader } from '../runtime/device.ts';
 import { philox4x32 } from '../runtime/philox.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { Tensor } from '../runtime/tensor.ts';
 import { FACE_SIZE, packFaces } from './facePacking.ts';
 import { type Face, faceParameters } from './faceParameters.ts';
 import { HAIR_COLOURS, HAIR_STYLES } from './facePerson.ts';
@@ -135,16 +135,26 @@ export function faceTargets(faces: readonly Face[]): FaceTargets {
 
 const SHADER: Shader = { name: 'faces', source: [mainSource, headSource, hairSource].join('\n') };
 
+/** Memory for the parameters of `count` faces, to be filled with packFaces before each run of a program that renders them. */
+export function faceInput(device: Device, count: number): Tensor {
+  return device.keep(device.empty([count, FACE_SIZE], 'f32', 'faces'));
+}
+
 /**
- * Renders faces on the device (shaders/faces*.wgsl): `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels`
- * [N, size, size] u32, ids of FACE_CLASSES. Nothing is read back; the tensors belong to the scope that is open.
+ * Renders faces, given as such or as their packed parameters [N, FACE_SIZE], on the device (shaders/faces*.wgsl): `image`
+ * [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of FACE_CLASSES. Nothing is read back; the
+ * tensors belong to the scope that is open.
  *
  * A pixel is the mean of 3×3 samples (2×2 from 128 pixels on), its label the class of most of them, ties to the higher
  * id.
  */
-export function renderFaces(device: Device, faces: readonly Face[], size: number): { image: Tensor; labels: Tensor } {
-  const count = faces.length;
-  const packed = device.tensor(packFaces(faces), [count, FACE_SIZE], 'f32', 'faces.parameters');
+export function renderFaces(
+  device: Device,
+  faces: readonly Face[] | Tensor,
+  size: number,
+): { image: Tensor; labels: Tensor } {
+  const packed = faces instanceof Tensor ? faces : device.tensor(packFaces(faces), [faces.length, FACE_SIZE]);
+  const count = packed.shape[0];
   const image = device.empty([count, 3, size, size], 'f32', 'faces.image');
   const labels = device.empty([count, size, size], 'u32', 'faces.labels');
   const tiles = Math.ceil(size / 8);

@@ -1,6 +1,5 @@
 import * as ops from '../autograd/index.ts';
 import type { Device } from '../runtime/device.ts';
-import { full } from '../runtime/kernels/copy.ts';
 import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { defer } from './effects.ts';
@@ -190,7 +189,7 @@ export function constant(device: Device, value: number, size = 1): Tensor {
   const key = `${value}:${size}`;
   let tensor = tensors.get(key);
   if (!tensor) {
-    tensor = device.keep(full(device, [size], value));
+    tensor = device.keep(device.tensor(new Float32Array(size).fill(value), [size]));
     tensors.set(key, tensor);
   }
   return tensor;

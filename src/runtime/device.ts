@@ -239,7 +239,10 @@ export class Device {
 
   /** Makes a tensor outlive every scope, until `discard`. */
   keep(tensor: Tensor): Tensor {
-    for (const block of tensor.blocks) this.memory.keep(block);
+    for (const block of tensor.blocks) {
+      if (!block.buffer) this.refuseWhileRecording(`keeping ${tensor}, which every run computes anew,`);
+      this.memory.keep(block);
+    }
     return tensor;
   }
 

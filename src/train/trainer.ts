@@ -3,6 +3,7 @@ import type { Folder } from '../io/files.ts';
 import type { Rgb8 } from '../io/images.ts';
 import { discardEffects } from '../models/effects.ts';
 import type { Device } from '../runtime/device.ts';
+import { Programs } from '../runtime/program.ts';
 import type { Observation } from './abortion.ts';
 import { AbortionControl } from './abortionControl.ts';
 import { type Checkpoint, latestCheckpoint, saveCheckpoint } from './checkpoint.ts';
@@ -132,6 +133,7 @@ class Loop {
   private pending: Promise<MadeStep[]> | undefined;
   /** The first steps of the ring now being filled, where an earlier run ended in its middle. */
   private open: readonly MadeStep[];
+  private readonly programs: Programs;
   private ringStarted = performance.now();
   /** Steps in a row, up to the last one seen, that were not finite; a run that is taken up again counts anew. */
   private broken = 0;
@@ -149,6 +151,7 @@ class Loop {
     const { device, training } = run;
     this.ring = new LossRing(device, training.lossNames);
     this.words = new StepWords(device);
+    this.programs = new Programs(device);
     const unseen = state?.unseen.map(decodeStep) ?? [];
     const isOpen = ({ step }: MadeStep) => step > state!.step - (state!.step % RING);
     const full = unseen.filter(step => !isOpen(step));
@@ -163,10 +166,11 @@ class Loop {
     if (this.control?.isScheduled(step)) this.drop('scheduled', step, step);
     const waitedBefore = training.waitedMs;
     await training.prepare?.(step);
-    const { words, ring } = this;
+    const { words, ring, programs } = this;
+    const phase = <T>(name: string, body: () => T): T => programs.run(name, body);
     device.scope(`training step ${step}`, () => {
       words.begin(step);
-      const losses = training.step({ step, stepNumber: words.stepNumber, gate: words.gate });
+      const losses = training.step({ step, stepNumber: words.stepNumber, gate: words.gate, phase });
       ring.push(step, losses, words.gate);
     });
     const waited = waitedBefore === undefined ? {} : { waitedMs: round(training.waitedMs! - waitedBefore) };
@@ -239,6 +243,8 @@ class Loop {
   }
 
   private drop(kind: 'obeyed' | 'scheduled', decisionStep: number, effectiveStep: number): void {
+    // Their memory goes before that of the stage.
+    this.programs.release();
     const drop = this.control!.drop(kind, decisionStep, effectiveStep);
     const why = kind === 'obeyed' ? `the monitor fired at step ${decisionStep}` : 'as scheduled';
     this.run.watcher?.message?.(`stage ${drop.from} dropped from step ${effectiveStep} on: ${why}`);

@@ -46,6 +46,11 @@ export interface StepContext {
   readonly stepNumber: Tensor;
   /** u32 [1], 0 at the start of a step: set it with checkFinite, and nothing that is gated by it happens any more. */
   readonly gate: Tensor;
+  /**
+   * Runs a part of the step as a program: recorded when its name first comes, replayed from then on, with the same results. All that
+   * changes from step to step must lie in kept tensors that `prepare` writes. What is not in a phase runs as it is written.
+   */
+  phase<T>(name: string, body: () => T): T;
 }
 
 /** A training in progress, as the trainer drives it. */

@@ -1,4 +1,4 @@
-import { HELD_OUT_IDENTITIES, renderFaces, sampleFaces } from '../../data/faces.ts';
+import { faceInput, HELD_OUT_IDENTITIES, packFaces, renderFaces, sampleFaces } from '../../data/faces.ts';
 import { loadImages } from '../../data/imageFolder.ts';
 import { type ImageSampler, writePlanes } from '../../data/imageSampler.ts';
 import { UserError } from '../../io/errors.ts';
@@ -13,7 +13,7 @@ export interface ImageSource {
   readonly about: string;
   /** Gets the images of a step ready; awaited before the step. */
   prepare(step: number): Promise<void> | void;
-  /** The images of the prepared step. */
+  /** The images of the prepared step; also in a phase. */
   images(): Tensor;
   /** The first `count` held-out images, or all where there are fewer; the same for every call. */
   heldOut(count: number): Promise<Tensor>;
@@ -47,17 +47,19 @@ class FacesSource implements ImageSource {
   readonly about = 'procedural faces';
   readonly heldOutAbout = 'procedural faces of people whom the training never sees';
   readonly skipped = 0;
-  private step = 0;
+  private readonly faces: Tensor;
 
-  constructor(private readonly options: SourceOptions) {}
+  constructor(private readonly options: SourceOptions) {
+    this.faces = faceInput(options.device, options.batch);
+  }
 
   prepare(step: number): void {
-    this.step = step;
+    const { device, batch, seed } = this.options;
+    device.write(this.faces, packFaces(sampleFaces(step, batch, { seed })));
   }
 
   images(): Tensor {
-    const { device, batch, seed, size } = this.options;
-    return renderFaces(device, sampleFaces(this.step, batch, { seed }), size).image;
+    return renderFaces(this.options.device, this.faces, this.options.size).image;
   }
 
   async heldOut(count: number): Promise<Tensor> {
@@ -94,13 +96,13 @@ async function openFolderSource({ device, data, size, batch, seed, message }: So
     );
   }
   let sampler: ImageSampler = folder.sampler({ batch, seed, indices });
-  let pixels: Float32Array | undefined;
+  const images = device.keep(device.empty([batch, 3, size, size], 'f32', 'images'));
   return {
     about: `${all.length} images of ${data}`,
     async prepare() {
-      pixels = (await sampler.next()).images;
+      device.write(images, (await sampler.next()).images);
     },
-    images: () => device.tensor(pixels!, [batch, 3, size, size]),
+    images: () => images,
     heldOutAbout: 'images that the training never sees',
     async heldOut(count) {
       const found: Uint8Array[] = [];

@@ -163,6 +163,10 @@ class E2StyleTraining implements Training {
   }
 
   step(context: StepContext): Record<string, Tensor> {
+    return context.phase(`${this.stages.active} stages`, () => this.trainStages(context));
+  }
+
+  private trainStages(context: StepContext): Record<string, Tensor> {
     const { device, losses } = this;
     const images = this.source.images();
     const targets = {

@@ -1,5 +1,5 @@
 import { crossEntropy, grad } from '../../autograd/index.ts';
-import { FACE_CLASSES, renderFaces, sampleFaces } from '../../data/faces.ts';
+import { FACE_CLASSES, faceInput, packFaces, renderFaces, sampleFaces } from '../../data/faces.ts';
 import { applyEffects } from '../../models/effects.ts';
 import { initialize } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';
@@ -24,9 +24,7 @@ export const parsing: Recipe = {
     const optimizer = new Adam(network, { betas: [0.9, 0.999] });
     const rate = new Schedule(device, cosine(lr, steps, steps / 50));
     const weight = device.keep(device.tensor(await classWeights(size, seed), [FACE_CLASSES.length]));
-    function renderedBatch(step: number) {
-      return renderFaces(device, sampleFaces(step, batch, { seed }), size);
-    }
+    const faces = faceInput(device, batch);
 
     async function classWeights(pixels: number, stream: number): Promise<Float32Array> {
       const labels = device.scope('class frequencies', () =>
@@ -46,15 +44,20 @@ export const parsing: Recipe = {
       lossNames: ['loss'],
       mainLoss: 'loss',
       imagesPerStep: batch,
-      prepare: step => rate.prepare(step),
-      step({ step, gate }) {
-        const { image, labels } = renderedBatch(step);
-        const loss = crossEntropy(network.forward(image), labels, weight);
-        optimizer.collect(grad(loss, optimizer.variables));
-        checkFinite([loss, ...optimizer.gradients], gate);
-        optimizer.step(rate.tensor, gate);
-        applyEffects(gate);
-        return { loss };
+      prepare(step) {
+        rate.prepare(step);
+        device.write(faces, packFaces(sampleFaces(step, batch, { seed })));
+      },
+      step({ gate, phase }) {
+        return phase('step', () => {
+          const { image, labels } = renderFaces(device, faces, size);
+          const loss = crossEntropy(network.forward(image), labels, weight);
+          optimizer.collect(grad(loss, optimizer.variables));
+          checkFinite([loss, ...optimizer.gradients], gate);
+          optimizer.step(rate.tensor, gate);
+          applyEffects(gate);
+          return { loss };
+        });
       },
       exports: { [`parsing-${size}`]: network },
     };

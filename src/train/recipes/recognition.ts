@@ -1,5 +1,5 @@
 import { grad } from '../../autograd/index.ts';
-import { faceParameters, renderFaces } from '../../data/faces.ts';
+import { faceInput, faceParameters, packFaces, renderFaces } from '../../data/faces.ts';
 import { UserError } from '../../io/errors.ts';
 import { ArcFaceHead, CurricularFaceHead, RecognitionNetwork, type RecognitionOptions } from '../../models/arcface.ts';
 import { applyEffects } from '../../models/effects.ts';
@@ -62,6 +62,11 @@ export const recognition: Recipe = {
         return faceParameters(who % identities, view % 4096);
       });
 
+    const inputs = {
+      faces: faceInput(device, batch),
+      labels: device.keep(device.empty([batch], 'u32', 'identities')),
+    };
+
     return {
       modules: { network, head },
       optimizers,
@@ -72,26 +77,28 @@ export const recognition: Recipe = {
         rate.prepare(step);
         // In a few steps, since each value is a kernel of its own.
         head.margin = (margin * Math.min(8, Math.floor((step / steps) * 40))) / 8;
-      },
-      step({ step, gate }) {
         const faces = facesOf(step);
-        const { image } = renderFaces(device, faces, size);
-        const labels = device.tensor(
-          faces.map(({ identity }) => identity),
-          [batch],
-          'u32',
+        device.write(inputs.faces, packFaces(faces));
+        device.write(
+          inputs.labels,
+          Uint32Array.from(faces, ({ identity }) => identity),
         );
-        const features = network.features(cropFace(image, network.inputSize));
-        const loss = head.loss(features[4], labels);
-        const { network: first, head: second } = optimizers;
-        const gradients = grad(loss, [...first.variables, ...second.variables]);
-        first.collect(gradients.slice(0, first.variables.length));
-        second.collect(gradients.slice(first.variables.length));
-        checkFinite([loss, ...first.gradients, ...second.gradients], gate);
-        first.step(rate.tensor, gate);
-        second.step(rate.tensor, gate);
-        applyEffects(gate);
-        return { loss };
+      },
+      step({ gate, phase }) {
+        return phase(`margin ${head.margin}`, () => {
+          const { image } = renderFaces(device, inputs.faces, size);
+          const features = network.features(cropFace(image, network.inputSize));
+          const loss = head.loss(features[4], inputs.labels);
+          const { network: first, head: second } = optimizers;
+          const gradients = grad(loss, [...first.variables, ...second.variables]);
+          first.collect(gradients.slice(0, first.variables.length));
+          second.collect(gradients.slice(first.variables.length));
+          checkFinite([loss, ...first.gradients, ...second.gradients], gate);
+          first.step(rate.tensor, gate);
+          second.step(rate.tensor, gate);
+          applyEffects(gate);
+          return { loss };
+        });
       },
       exports: { [forLoss ? 'recognition-24' : 'recognition-metric-24']: network },
     };

@@ -175,12 +175,12 @@ export const stylegan2: Recipe = {
       },
       step(context) {
         const { step, gate } = context;
-        const images = source.images();
+        const images = context.phase('images', () => source.images());
         const losses: Record<string, Tensor> = {};
         const phase = (name: string, body: () => Record<string, Tensor>) =>
           Object.assign(
             losses,
-            device.scope(name, () => {
+            context.phase(name, () => {
               const result = body();
               applyEffects(gate);
               return result;
@@ -191,7 +191,7 @@ export const stylegan2: Recipe = {
         phase('G', () => generatorStep(context));
         if (pathLengthEvery > 0 && (step - 1) % pathLengthEvery === 0)
           phase('path length', () => pathLengthStep(context));
-        updateEma(average, generator, ema.tensor, gate);
+        context.phase('average', () => updateEma(average, generator, ema.tensor, gate));
         return losses;
       },
       samples: () => sampleGrid(device, average, seed),
