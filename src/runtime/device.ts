@@ -171,18 +171,19 @@ export class Device {
     }
   }
 
-  /** Reads an f32 tensor. The values are those at the time of the call. */
+  /** Reads an f32 tensor. The values are those at the time of the call. Throws at once while a program is recorded. */
   read(tensor: Tensor): Promise<Float32Array> {
+    this.refuseWhileRecording(`reading ${tensor}`);
     return this.readBytes(tensor).then(bytes => new Float32Array(bytes));
   }
 
   /** Reads a u32 tensor. */
   readU32(tensor: Tensor): Promise<Uint32Array> {
+    this.refuseWhileRecording(`reading ${tensor}`);
     return this.readBytes(tensor).then(bytes => new Uint32Array(bytes));
   }
 
-  private readBytes(tensor: Tensor): Promise<ArrayBuffer> {
-    this.refuseWhileRecording(`reading ${tensor}`);
+  private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
     const parts = tensor.parts ?? [tensor];
     const staging = parts.map(part => {
       const { slice } = part;
