@@ -68,24 +68,6 @@ describe('a program', () => {
     device.discard(x);
   });
 
-  test('does what the host has to do in every run', () => {
-    const { device } = gpu;
-    const x = device.keep(device.tensor([1], [1]));
-    let count = 0;
-    const program = device.record('counting', () => {
-      device.onRun(() => count++);
-      return ops.mul(x, 2);
-    });
-    expect(count).toBe(0);
-    program.run();
-    program.run();
-    expect(count).toBe(2);
-    device.onRun(() => count++);
-    expect(count).toBe(3);
-    program.release();
-    device.discard(x);
-  });
-
   test('refuses what would be frozen or gone when it runs, by name', async () => {
     const { device } = gpu;
     const kept = device.keep(device.tensor([1, 2], [2], 'f32', 'kept'));

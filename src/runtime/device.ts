@@ -292,12 +292,6 @@ export class Device {
     }
   }
 
-  /** Does something on the host now; recorded, in every run of the program. */
-  onRun(act: () => void): void {
-    if (this.recorder) this.recorder.onRun.push(act);
-    else act();
-  }
-
   private refuseWhileRecording(what: string): void {
     if (this.recorder) throw new Error(`${what} is not possible while program "${this.recorder.label}" is recorded`);
   }
@@ -327,7 +321,8 @@ export class Device {
     this.throwFailure();
   }
 
-  private throwFailure(): void {
+  /** Throws what WebGPU reported since this was last called. */
+  throwFailure(): void {
     if (!this.failure) return;
     const failure = this.failure;
     if (!(failure instanceof DeviceLost)) this.failure = undefined;

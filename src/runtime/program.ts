@@ -8,8 +8,6 @@ import { tensorsIn } from './tensorsIn.ts';
 /** What a function asked the device to do while it was recorded. */
 export class Recorder {
   readonly commands: Command[] = [];
-  /** What the host does in each run. */
-  readonly onRun: (() => void)[] = [];
 
   constructor(readonly label: string) {}
 }
@@ -105,6 +103,7 @@ export class Program<T> {
       if (lent !== loan)
         throw new Error(`program "${recorder.label}" uses a tensor that was discarded; record it anew`);
     }
+    device.throwFailure();
     device.arena.reserve(this.plan.buffers);
     const generation = `${device.arena.generation},${device.stream.generation}`;
     if (this.readyFor !== generation) this.bind();
@@ -114,7 +113,6 @@ export class Program<T> {
       else device.stream.copy(command.source, command.target);
     }
     device.dispatches += this.dispatches;
-    for (const act of recorder.onRun) act();
     return this.result;
   }
 
