@@ -104,9 +104,11 @@ function summarize(path: string, { skippedImages }: Training, outcome: RunOutcom
     console.log(`held-out ${name}: ${values}; mean latent ${baseline.mean.toPrecision(4)}`);
   }
   if (control) {
-    const { preset, drops } = control.report();
+    const { preset, drops, floorFirings, lateFirings } = control.report();
     const obeyed = drops.filter(({ kind }) => kind === 'obeyed').length;
-    console.log(`abortion (${preset}): ${obeyed === 0 ? 'the monitor did not fire' : `${obeyed} stage(s) dropped`}`);
+    const inVain =
+      floorFirings + lateFirings > 0 ? 'the monitor fired where no stage could leave' : 'the monitor did not fire';
+    console.log(`abortion (${preset}): ${obeyed === 0 ? inVain : `${obeyed} stage(s) dropped`}`);
   }
   console.log(report ? `report: ${join(path, report)}` : `run: ${path}`);
 }

@@ -112,9 +112,6 @@ export class Device {
 
   /** A tensor with these values. While a program is recorded it must be kept: all runs see the same values. */
   tensor(values: ArrayLike<number>, shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
-    if (values.length !== sizeOf(shape)) {
-      throw new Error(`${values.length} values do not fill the shape [${shape.join(', ')}]`);
-    }
     return this.unrecorded(() => {
       const tensor = this.empty(shape, dtype, name);
       this.write(tensor, values);
@@ -136,6 +133,7 @@ export class Device {
   /** Overwrites a tensor from the host, ordered with the dispatches before and after the call. */
   write(tensor: Tensor, values: ArrayLike<number>): void {
     this.refuseWhileRecording(`writing ${tensor}`);
+    if (values.length !== tensor.size) throw new Error(`${values.length} values do not fill ${tensor}`);
     const TypedArray = tensor.dtype === 'u32' ? Uint32Array : Float32Array;
     const data = values instanceof TypedArray ? values : TypedArray.from(values);
     this.flush();

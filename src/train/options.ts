@@ -72,5 +72,6 @@ function convert(key: string, value: unknown, fallback: OptionValue, where: stri
     if (value === false || value === 'false') return false;
     throw new UserError(`${where}: '${value}' is neither true nor false`);
   }
-  return String(value);
+  if (typeof value !== 'string') throw new UserError(`${where}: ${JSON.stringify(value)} is not a text`);
+  return value;
 }

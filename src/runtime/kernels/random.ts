@@ -17,7 +17,7 @@ export interface RandomSource {
 
 export type Distribution = 'uniform' | 'normal';
 
-/** Fills a tensor with offset + scale · u, u uniform in [-1, 1) or standard normal. */
+/** Fills a tensor with offset + scale · u, u uniform in (-1, 1] or standard normal. */
 export function fillRandom(
   tensor: Tensor,
   distribution: Distribution,
