@@ -4,7 +4,7 @@
  */
 export * as ops from './autograd/index.ts';
 export { grad, noGrad, stopGradient, variable } from './autograd/index.ts';
-export { faceParameters, faceTargets, renderFaces, sampleFaces } from './data/faces.ts';
+export { faceInput, faceParameters, faceTargets, packFaces, renderFaces, sampleFaces } from './data/faces.ts';
 export { loadImages } from './data/imageFolder.ts';
 export { UserError } from './io/errors.ts';
 export { openFolder } from './io/files.ts';
@@ -22,6 +22,7 @@ export { Discriminator } from './models/stylegan2/discriminator.ts';
 export { Generator } from './models/stylegan2/generator.ts';
 export { Device, type DeviceOptions } from './runtime/device.ts';
 export { random } from './runtime/kernels/random.ts';
+export { Program, Programs } from './runtime/program.ts';
 export type { Tensor } from './runtime/tensor.ts';
 export { AbortionMonitor } from './train/abortion.ts';
 export { presetOptions } from './train/abortionPresets.ts';
