@@ -22,7 +22,7 @@ export { Discriminator } from './models/stylegan2/discriminator.ts';
 export { Generator } from './models/stylegan2/generator.ts';
 export { Device, type DeviceOptions } from './runtime/device.ts';
 export { random } from './runtime/kernels/random.ts';
-export { Program, Programs } from './runtime/program.ts';
+export { type Program, Programs } from './runtime/program.ts';
 export type { Tensor } from './runtime/tensor.ts';
 export { AbortionMonitor } from './train/abortion.ts';
 export { presetOptions } from './train/abortionPresets.ts';
