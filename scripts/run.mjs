@@ -1,4 +1,4 @@
-// Runs a TypeScript file of this folder, bundled as the command is: `node scripts/run.mjs scripts/gates.ts …`.
+// Runs a TypeScript file of the checkout, bundled as the command is: `node scripts/run.mjs scripts/gates.ts …`.
 import { mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';

@@ -51,6 +51,16 @@ const shorter: Record<string, Shorter> = {
     as: 'npx vitest list --filesOnly test/goldens-ops.test.ts test/gradcheck.test.ts',
     says: /goldens-ops\.test\.ts\s+.*gradcheck\.test\.ts/s,
   },
+  'npm run bench': {
+    as: "npm run -s bench -- 'matmul 64'",
+    scripts: ['bench'],
+    says: /matmul 64×128 · 128×128 +[\d.]+/,
+  },
+  'npm run bench:steps': {
+    as: 'npm run -s bench:steps -- parsing --steps 2 --batch 4',
+    scripts: ['bench:steps'],
+    says: /parsing +[\d.]+ +[\d.]+/,
+  },
 };
 
 const readme = readReadme();
