@@ -1,6 +1,7 @@
 import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
+import weight3x3Source from '../../../shaders/conv2d_weight_gradient_3x3.wgsl';
 import { grid } from '../device.ts';
 import { isOversized } from '../parts.ts';
 import { type Shape, sizeOf } from '../shape.ts';
@@ -12,6 +13,7 @@ import { reduce } from './reduce.ts';
 const CONV = { name: 'conv2d', source: convSource };
 const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
+const WEIGHT_3X3 = { name: 'conv2d_weight_gradient_3x3', source: weight3x3Source };
 const CHANNELS = 8;
 const PIXELS = 4;
 const TAPS = 4;
@@ -123,10 +125,10 @@ export function conv2dWeightGradient(
       conv2dWeightGradient(xs, vs, { ...geometry, groups: g }, kernelSize);
     return weightGradientInSlices(x, v, shape, groups, run);
   }
-  const taps = (c / groups) * kh * kw;
-  // Lanes are taps: as few idle ones as whole vectors of 8 allow.
-  const lanes = Math.ceil(taps / TAPS);
-  const groupsX = Math.ceil(lanes / 64);
+  const is3x3 = kh === 3 && kw === 3 && stride[0] === stride[1] && stride[0] <= 2 && c / groups > 4;
+  // Lanes are input channels, or quads of taps; as few idle ones as whole vectors of 8 allow.
+  const lanes = is3x3 ? c / groups : Math.ceil(((c / groups) * kh * kw) / TAPS);
+  const groupsX = Math.ceil(lanes / (is3x3 ? 16 : 64));
   const workgroup = Math.ceil(lanes / groupsX / 8) * 8;
   const blocks = channelBlocks(o, groups);
   const rows = n * outHeight;
@@ -135,9 +137,15 @@ export function conv2dWeightGradient(
   const splits = Math.max(1, Math.min(rows, Math.floor(most)));
   const rowsPerSplit = Math.ceil(rows / splits);
   const output = device.empty(splits > 1 ? [splits, ...shape] : shape);
-  const kernel = device.kernel(WEIGHT, { constants: { WORKGROUP: workgroup } });
-  const words = [n, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding, rowsPerSplit];
-  device.dispatch(kernel, [x, v, output], words, [groupsX, blocks, splits]);
+  const sizes = [n, c, height, width, o, outHeight, outWidth, groups];
+  if (is3x3) {
+    const kernel = device.kernel(WEIGHT_3X3, { constants: { WORKGROUP: workgroup, STRIDE: stride[0] } });
+    device.dispatch(kernel, [x, v, output], [...sizes, ...padding, rowsPerSplit], [groupsX, blocks, splits]);
+  } else {
+    const kernel = device.kernel(WEIGHT, { constants: { WORKGROUP: workgroup } });
+    const words = [...sizes, kh, kw, ...stride, ...padding, rowsPerSplit];
+    device.dispatch(kernel, [x, v, output], words, [groupsX, blocks, splits]);
+  }
   return splits > 1 ? reduce(output, [0]).view(shape) : output;
 }
 
