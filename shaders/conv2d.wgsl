@@ -3,6 +3,9 @@
 // Cross-correlation with zero padding; g(o) is the group of output channel o, CG the channels of a group.
 //
 // 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [N, O, OH, OW]
+// The steps from one output channel, input channel and tap of w to the next are parameters: with others, w is read as the
+// weight [CG, O, KH, KW] of the transposed convolution, its taps from the last to the first.
+//
 // A register tile is 4 output channels x 2 rows x 4 columns of pixels (y0..y3 the upper row, z0..z3 the lower one). A
 // workgroup computes WORKGROUP such patches (counted through all samples, along workgroup.x and z) of one block of 4
 // channels (workgroup.y, blocks do not cross groups): the weights are then the same for the whole workgroup, and only
@@ -24,6 +27,11 @@ struct Params {
   stride_x: i32,
   pad_y: i32,
   pad_x: i32,
+  weight_group: u32,
+  weight_output: u32,
+  weight_channel: u32,
+  weight_start: u32,
+  weight_tap: u32, // modulo 2^32: the taps may go backwards
 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
@@ -75,14 +83,14 @@ fn main(
   let group_channels = params.channels / params.groups;
   let blocks = (group_outputs + 3) / 4;
   let group = workgroup.y / blocks;
-  let first = group * group_outputs + workgroup.y % blocks * 4;
-  let last = (group + 1) * group_outputs - 1;
-  let taps = params.kernel_height * params.kernel_width;
-  let filter_size = group_channels * taps;
-  let w0 = min(first + 0, last) * filter_size;
-  let w1 = min(first + 1, last) * filter_size;
-  let w2 = min(first + 2, last) * filter_size;
-  let w3 = min(first + 3, last) * filter_size;
+  let first = workgroup.y % blocks * 4;
+  let last = group_outputs - 1;
+  let filters = group * params.weight_group + params.weight_start;
+  let w0 = filters + min(first + 0, last) * params.weight_output;
+  let w1 = filters + min(first + 1, last) * params.weight_output;
+  let w2 = filters + min(first + 2, last) * params.weight_output;
+  let w3 = filters + min(first + 3, last) * params.weight_output;
+  let next = params.weight_tap;
 
   let plane = params.height * params.width;
   let image = i32(sample * params.channels + group * group_channels) * plane;
@@ -129,25 +137,25 @@ fn main(
           let p2 = vec4f(p.zw, p_right);
           let q1 = vec4f(q.yzw, q_right.x);
           let q2 = vec4f(q.zw, q_right);
-          let k = c * taps + a * 3;
+          let k = c * params.weight_channel + a * 3 * next;
           let u0 = weight[w0 + k];
-          let v0 = weight[w0 + k + 1];
-          let r0 = weight[w0 + k + 2];
+          let v0 = weight[w0 + k + next];
+          let r0 = weight[w0 + k + 2 * next];
           s0 = fma(p2, vec4f(r0), fma(p1, vec4f(v0), fma(p, vec4f(u0), s0)));
           t0 = fma(q2, vec4f(r0), fma(q1, vec4f(v0), fma(q, vec4f(u0), t0)));
           let u1 = weight[w1 + k];
-          let v1 = weight[w1 + k + 1];
-          let r1 = weight[w1 + k + 2];
+          let v1 = weight[w1 + k + next];
+          let r1 = weight[w1 + k + 2 * next];
           s1 = fma(p2, vec4f(r1), fma(p1, vec4f(v1), fma(p, vec4f(u1), s1)));
           t1 = fma(q2, vec4f(r1), fma(q1, vec4f(v1), fma(q, vec4f(u1), t1)));
           let u2 = weight[w2 + k];
-          let v2 = weight[w2 + k + 1];
-          let r2 = weight[w2 + k + 2];
+          let v2 = weight[w2 + k + next];
+          let r2 = weight[w2 + k + 2 * next];
           s2 = fma(p2, vec4f(r2), fma(p1, vec4f(v2), fma(p, vec4f(u2), s2)));
           t2 = fma(q2, vec4f(r2), fma(q1, vec4f(v2), fma(q, vec4f(u2), t2)));
           let u3 = weight[w3 + k];
-          let v3 = weight[w3 + k + 1];
-          let r3 = weight[w3 + k + 2];
+          let v3 = weight[w3 + k + next];
+          let r3 = weight[w3 + k + 2 * next];
           s3 = fma(p2, vec4f(r3), fma(p1, vec4f(v3), fma(p, vec4f(u3), s3)));
           t3 = fma(q2, vec4f(r3), fma(q1, vec4f(v3), fma(q, vec4f(u3), t3)));
         }
@@ -177,7 +185,7 @@ fn main(
           for (var c = start; c < min(start + BLOCK, group_channels); c++) {
             let p = gather(lines.x + i32(c) * plane, c0) * (mask * valid.x);
             let q = gather(lines.y + i32(c) * plane, c0) * (mask * valid.y);
-            let k = c * taps + a * params.kernel_width + b;
+            let k = c * params.weight_channel + (a * params.kernel_width + b) * next;
             let u0 = weight[w0 + k];
             s0 = fma(p, vec4f(u0), s0);
             t0 = fma(q, vec4f(u0), t0);
@@ -207,7 +215,7 @@ fn main(
   if (index >= params.patches) {
     return;
   }
-  let out_plane = sample * params.out_channels + first;
+  let out_plane = sample * params.out_channels + group * group_outputs + first;
   store(row, column, out_plane, y0);
   store(row + 1, column, out_plane, z0);
   if (first + 1 <= last) {

@@ -7,7 +7,6 @@ import { isOversized } from '../parts.ts';
 import { type Shape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { convolveInSlices, weightGradientInSlices } from './convSlices.ts';
-import { stridedCopy } from './copy.ts';
 import { reduce } from './reduce.ts';
 
 const CONV = { name: 'conv2d', source: convSource };
@@ -36,20 +35,46 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
   const outHeight = Math.floor((height + 2 * padding[0] - kh) / stride[0]) + 1;
   const outWidth = Math.floor((width + 2 * padding[1] - kw) / stride[1]) + 1;
   if (outHeight < 1 || outWidth < 1) throw new Error(`conv2d: ${x} is smaller than the kernel ${kh}×${kw}`);
-  const { device } = x;
   const shape: Shape = [n, o, outHeight, outWidth];
   if (x.parts || isOversized(x, shape)) {
     const run = (xs: Tensor, ws: Tensor, g: number) => conv2d(xs, ws, { ...geometry, groups: g });
     return convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
   }
+  const taps = kh * kw;
+  const group = (o / groups) * groupChannels * taps;
+  return correlate(x, w, shape, geometry, { group, output: groupChannels * taps, channel: taps, start: 0, tap: 1 });
+}
+
+/** How conv2d.wgsl walks through a weight: the steps to the next group, output channel, input channel and tap. */
+interface WeightSteps {
+  readonly group: number;
+  readonly output: number;
+  readonly channel: number;
+  /** Where the first tap is. */
+  readonly start: number;
+  readonly tap: number;
+}
+
+function correlate(
+  x: Tensor,
+  w: Tensor,
+  shape: Shape,
+  { stride, padding, groups }: ConvGeometry,
+  { group, output, channel, start, tap }: WeightSteps,
+): Tensor {
+  const [, c, height, width] = x.shape;
+  const [n, o, outHeight, outWidth] = shape;
+  const [, , kh, kw] = w.shape;
+  const { device } = x;
   const y = device.empty(shape);
   const patches = n * Math.ceil(outHeight / 2) * Math.ceil(outWidth / PIXELS);
   // Small maps have few patches: a workgroup of the next power of two leaves few lanes idle.
   const workgroup = Math.min(64, Math.max(8, 2 ** Math.ceil(Math.log2(patches))));
   const width3 = kw === 3 && stride[1] === 1 ? 1 : 0;
   const kernel = device.kernel(CONV, { constants: { WORKGROUP: workgroup, WIDTH3: width3 } });
-  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
+  const sizes = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
   const [gridX, gridY] = grid(patches, workgroup);
+  const words = [...sizes, group, output, channel, start, tap];
   device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, 4), gridY]);
   return y;
 }
@@ -69,15 +94,18 @@ export function convTranspose2d(
   }
   const [outHeight, outWidth] = outputSize;
   const o = groupOutputs * groups;
-  if (stride[0] === 1 && stride[1] === 1) {
-    const full: [number, number] = [kh - 1 - padding[0], kw - 1 - padding[1]];
-    return conv2d(x, flipped(w, groups), { stride: [1, 1], padding: full, groups });
-  }
   const { device } = x;
   const shape: Shape = [n, o, outHeight, outWidth];
   if (x.parts || isOversized(x, shape)) {
     const run = (xs: Tensor, ws: Tensor, g: number) => convTranspose2d(xs, ws, { ...geometry, groups: g }, outputSize);
     return convolveInSlices(x, w, shape, groups, { inputAxis: 0, outputAxis: 1, run });
+  }
+  if (stride[0] === 1 && stride[1] === 1) {
+    // The plain convolution with input and output channels exchanged and the taps turned round.
+    const full = [kh - 1 - padding[0], kw - 1 - padding[1]] as const;
+    const taps = kh * kw;
+    const steps = { group: (c / groups) * groupOutputs * taps, output: taps, channel: groupOutputs * taps };
+    return correlate(x, w, shape, { stride, padding: full, groups }, { ...steps, start: taps - 1, tap: -1 });
   }
   const y = device.empty(shape);
   const rows = Math.ceil(outHeight / stride[0]);
@@ -89,22 +117,6 @@ export function convTranspose2d(
   const phases = stride[0] * stride[1];
   device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups), phases * gridY]);
   return y;
-}
-
-/** w [C, O/g, KH, KW] as the kernel [O, C/g, KH, KW] of the plain convolution that equals the transposed one at stride 1. */
-function flipped(w: Tensor, groups: number): Tensor {
-  const [c, groupOutputs, kh, kw] = w.shape;
-  const groupChannels = c / groups;
-  const target = w.device.empty([groups * groupOutputs, groupChannels, kh, kw]);
-  const taps = kh * kw;
-  stridedCopy(
-    w,
-    { start: taps - 1, strides: [groupChannels * groupOutputs * taps, taps, groupOutputs * taps, -1] },
-    target,
-    { start: 0, strides: [groupOutputs * groupChannels * taps, groupChannels * taps, taps, 1] },
-    [groups, groupOutputs, groupChannels, taps],
-  );
-  return target;
 }
 
 /** u [O, C / groups, KH, KW]: the gradient of conv2d(x, w) in w, `v` being the gradient of its output. */
