@@ -90,6 +90,7 @@ function memoryBound(): Case[] {
     { name: 'binary x + y', flop: size, operands: [map, map], run: ([x, y]) => binary(x, y, 'x + y') },
     { name: 'binary x · s', flop: size, operands: [map, [8, 64, 1, 1]], run: ([x, y]) => binary(x, y, 'x * y') },
     { name: 'reduce over pixels', flop: size, operands: [map], run: ([x]) => reduce(x, [2, 3]) },
+    { name: 'reduce 512 rows of 64', flop: 32768, operands: [[512, 64]], run: ([x]) => reduce(x, [1]) },
     { name: 'reduce over images and pixels', flop: size, operands: [map], run: ([x]) => reduce(x, [0, 2, 3]) },
     {
       name: 'upfirdn2d 4×4 blur',

@@ -2,8 +2,8 @@
 //
 // 0: x          1: y  [kept, splits]
 // The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES
-// invocations along the reduction and WORKGROUP / LANES outputs: LANES = 1 for short reductions (an invocation an
-// output), WORKGROUP for long ones, whose partial results are then added as a fixed tree. `splits` cuts one long
+// invocations along the reduction and WORKGROUP / LANES outputs: a power of two, 1 for short reductions with many
+// outputs, WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts one long
 // reduction over many workgroups; a second pass adds the parts.
 
 struct Params {

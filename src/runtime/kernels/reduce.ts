@@ -32,9 +32,8 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
   const keptSize = sizeOf(shape);
   const length = x.size / keptSize;
 
-  // A workgroup an output where they are few or long, else an invocation. Long reductions with few results are cut over
-  // several workgroups, then added.
-  const lanes = (length >= 512 && keptSize < 16384) || (length >= 32 && keptSize < 1024) ? WORKGROUP : 1;
+  const lanes = lanesFor(keptSize, length);
+  // Long reductions with few results are cut over several workgroups, then added.
   const splits = lanes > 1 && keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
   const output = device.empty(splits > 1 ? [keptSize, splits] : shape);
   const kernel = device.kernel(REDUCE, {
@@ -46,6 +45,15 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
   const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
   device.dispatch(kernel, [x, output], words, [gx, gy, splits]);
   return splits > 1 ? reduce(output, [1], kind, scale).view(shape) : output;
+}
+
+/**
+ * Invocations that share an output: enough to fill a device where outputs are few, as long as each adds 8 elements, and so many that
+ * none adds over 512 one after the other, which would lose digits.
+ */
+function lanesFor(outputs: number, length: number): number {
+  const wanted = Math.max(Math.min(4096 / outputs, length / 8), length / 512);
+  return Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(Math.max(1, wanted))));
 }
 
 function rank({ shape }: { shape: readonly number[] }): number {
