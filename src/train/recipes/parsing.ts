@@ -16,7 +16,7 @@ const MAX_WEIGHT = 5;
 export const parsing: Recipe = {
   name: 'parsing',
   about: 'face parsing network for the parsing loss',
-  defaults: { size: 32, steps: 1500, batch: 32, lr: 2e-3, featureScale: 8 },
+  defaults: { size: 32, steps: 4000, batch: 32, lr: 3e-3, featureScale: 8 },
   async create({ device, options }) {
     const { seed, size, steps, batch, lr, featureScale } = options as Record<string, number>;
     const network = new ParsingUNet({ featureScale });
