@@ -1,6 +1,8 @@
 import blurSource from '../../../shaders/blur4x4.wgsl';
 import source from '../../../shaders/resample2d.wgsl';
 import upfirdnSource from '../../../shaders/upfirdn2d.wgsl';
+import doubleSource from '../../../shaders/upfirdn2d_double.wgsl';
+import halfSource from '../../../shaders/upfirdn2d_half.wgsl';
 import { type Device, floatBits, grid } from '../device.ts';
 import { overPlanes } from '../parts.ts';
 import type { Tensor } from '../tensor.ts';
@@ -8,6 +10,8 @@ import type { Tensor } from '../tensor.ts';
 const RESAMPLE = { name: 'resample2d', source };
 const UPFIRDN = { name: 'upfirdn2d', source: upfirdnSource };
 const BLUR = { name: 'blur4x4', source: blurSource };
+const DOUBLE = { name: 'upfirdn2d_double', source: doubleSource };
+const HALF = { name: 'upfirdn2d_half', source: halfSource };
 const WORKGROUP = 64;
 
 /** A sparse matrix [outputs, inputs] as a list of rows of (input index, weight); one axis of a resampling. */
@@ -84,14 +88,27 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
   const { device } = x;
   const y = device.empty([n, c, outHeight, outWidth]);
   if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => upfirdn2d(planes, filter, options));
-  if (kh === 4 && kw === 4 && [...up, ...down].every(factor => factor === 1)) {
-    const tiles = n * c * Math.ceil(outHeight / 4) * Math.ceil(outWidth / 4);
-    const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], flip ? 1 : 0, floatBits(gain)];
-    device.dispatch(device.kernel(BLUR), [x, filter, y], words, grid(tiles, WORKGROUP));
+  const rest = [flip ? 1 : 0, floatBits(gain)];
+  const [ups, downs] = [up.join(), down.join()];
+  if (kh === 4 && kw === 4 && downs === '1,1' && ups === '2,2') {
+    // Of rows and of columns; the first pair begins before pixel 0 where the padding is even.
+    const pairs = (size: number, padding: number) => Math.ceil((size + 1 - (padding & 1)) / 2);
+    const tilesY = Math.ceil(pairs(outHeight, pad[0]) / 2);
+    const tilesX = Math.ceil(pairs(outWidth, pad[2]) / 2);
+    const tiles = n * c * tilesY * tilesX;
+    const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], tilesY, tilesX, ...rest];
+    device.dispatch(device.kernel(DOUBLE), [x, filter, y], words, grid(tiles, WORKGROUP));
+    return y;
+  }
+  if (kh === 4 && kw === 4 && ups === '1,1' && (downs === '1,1' || downs === '2,2')) {
+    const [kernel, tileWidth] = downs === '1,1' ? [BLUR, 4] : [HALF, 2];
+    const tiles = n * c * Math.ceil(outHeight / 4) * Math.ceil(outWidth / tileWidth);
+    const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], ...rest];
+    device.dispatch(device.kernel(kernel), [x, filter, y], words, grid(tiles, WORKGROUP));
     return y;
   }
   const words = [y.size, height, width, outHeight, outWidth, kh, kw, ...up, ...down, pad[0], pad[2]];
-  words.push(flip ? 1 : 0, floatBits(gain));
+  words.push(...rest);
   device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP));
   return y;
 }
