@@ -3,8 +3,8 @@
 // Cross-correlation with zero padding; g(o) is the group of output channel o, CG the channels of a group.
 //
 // 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [N, O, OH, OW]
-// The steps from one output channel, input channel and tap of w to the next are parameters: with others, w is read as the
-// weight [CG, O, KH, KW] of the transposed convolution, its taps from the last to the first.
+// The steps from one output channel, input channel and tap of w to the next are parameters: with others, w is read as
+// the weight [CG, O, KH, KW] of the transposed convolution, its taps from the last to the first.
 //
 // A register tile is 4 output channels x 2 rows x 4 columns of pixels (y0..y3 the upper row, z0..z3 the lower one). A
 // workgroup computes WORKGROUP such patches (counted through all samples, along workgroup.x and z) of one block of 4

@@ -6,8 +6,8 @@
 // 0: x  [N, C, H, W]     1: v  [N, O, OH, OW]     2: u  [splits, O, CG, 3, 3]
 // A lane is an input channel: its register tile is 8 output channels x 9 taps. It walks along the rows (n, i) of one
 // split (workgroup.z) with a window of 3 x 3 pixels, which at stride 1 moves by one column of 3 loads for 72
-// multiply-adds. A workgroup computes WORKGROUP input channels (workgroup.x) x 8 output channels (workgroup.y; blocks do
-// not cross groups): v is the same for all its lanes. The splits are added by a second kernel in a fixed order.
+// multiply-adds. A workgroup computes WORKGROUP input channels (workgroup.x) x 8 output channels (workgroup.y; blocks
+// do not cross groups): v is the same for all its lanes. The splits are added by a second kernel in a fixed order.
 
 struct Params {
   samples: u32,
@@ -31,7 +31,7 @@ struct Params {
 override WORKGROUP: u32 = 8;
 override STRIDE: i32 = 1;
 
-/// The three pixels of a column of the window; `lines` are their rows' first elements, `rows` 0 for rows of the padding.
+/// The three pixels of a column of the window; `lines` are their rows' first elements, `rows` 0 in the padding.
 fn load(lines: vec3i, rows: vec3f, column: i32) -> vec3f {
   let at = lines + clamp(column, 0, params.width - 1);
   let inside = select(0.0, 1.0, column >= 0 && column < params.width);
