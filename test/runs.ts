@@ -28,6 +28,8 @@ export interface TestRun {
   readonly watcher?: Watcher;
   /** False leaves the metrics at the end out, which take longer than a few steps. Default true. */
   readonly evaluate?: boolean;
+  /** True makes each step as it is written, without programs. */
+  readonly eager?: boolean;
   /** Called with each step's context before the step is made. */
   readonly onStep?: (step: number, training: Training) => void;
 }
@@ -44,7 +46,7 @@ export async function trainRecipe(run: TestRun): Promise<{ training: Training; r
   training.step = context => {
     last = context.step;
     onStep?.(last, training);
-    return make(context);
+    return make(run.eager ? { ...context, phase: (name, body) => device.scope(name, body) } : context);
   };
   const folder = await openFolder(path, { create: true });
   const shouldStop = () => last >= stopAt;

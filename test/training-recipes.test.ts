@@ -42,6 +42,23 @@ async function photographs(): Promise<string> {
   return folder;
 }
 
+test.each([
+  ['stylegan2', { model: 'micro16', steps: 6, batch: 4 }],
+  ['recognition', { steps: 4, batch: 8, identities: 10 }],
+  ['recognition', { steps: 4, batch: 8, identities: 10, head: 'curricular' }],
+  ['parsing', { steps: 4, batch: 4, featureScale: 16 }],
+  ['perceptual', { steps: 4, batch: 4, width: 4 }],
+  ['e2style', { steps: 3, batch: 2, abort: 'off', abortAt: '3' }],
+] as const)('%s %o: recorded steps equal those made as they are written, bit for bit', async (recipe, options) => {
+  const settings = { ...options, sampleEvery: 0 };
+  const names = ['recorded', 'eager'].map(name => `${recipe}-${'head' in options ? 'head-' : ''}${name}`);
+  for (const [i, name] of names.entries()) await run(name, recipe, settings, { evaluate: false, eager: i === 1 });
+  const [recorded, eager] = names.map(name => join(root, name));
+  expect(logOf(recorded).length).toBe(options.steps);
+  expect(logOf(recorded)).toEqual(logOf(eager));
+  expect(checkpointOf(recorded)).toEqual(checkpointOf(eager));
+});
+
 test('perceptual, resumed', async () => {
   await resumedEqualsWhole('perceptual', { steps: 24, batch: 4, width: 4, sampleEvery: 0 }, [8, 16]);
 });
