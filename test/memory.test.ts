@@ -206,7 +206,7 @@ describe('errors that WebGPU reports late', () => {
       await expect(device.finish()).rejects.toThrow('WebGPU: ');
       expect(await full(device, [4], 3).read()).toEqual(new Float32Array(4).fill(3));
       // A shader that does not compile.
-      expect(() => device.kernel({ name: 'broken', source: 'fn main(' })).not.toThrow();
+      expect(() => device.kernel({ name: 'broken', source: 'fn main(' }).pipeline).not.toThrow();
       await expect(x.read()).rejects.toThrow('WebGPU: ');
       await device.finish();
     } finally {

@@ -68,6 +68,22 @@ describe('a program', () => {
     device.discard(x);
   });
 
+  test('compiles what is new to it before its first run, and tells of it', () => {
+    const { device } = gpu;
+    const told: string[] = [];
+    const programs = new Programs(device, (done, count) => told.push(`${done}/${count}`));
+    const x = device.keep(device.tensor([1, 2], [2]));
+    const body = () => ops.clamp(ops.mul(x, 3), { min: 1.25, max: 1.75 });
+    programs.run('new', body);
+    expect(told.at(-1)).toBe(`${told.length}/${told.length}`);
+    const known = told.length;
+    programs.run('new', body);
+    programs.run('of the same kernels', body);
+    expect(told.length).toBe(known);
+    programs.release();
+    device.discard(x);
+  });
+
   test('refuses what would be frozen or gone when it runs, by name', async () => {
     const { device } = gpu;
     const kept = device.keep(device.tensor([1, 2], [2], 'f32', 'kept'));

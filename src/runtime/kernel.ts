@@ -12,13 +12,26 @@ export interface KernelOptions {
   readonly text?: Substitutions;
 }
 
-/** A compute pipeline with what a dispatch needs to know of it. */
-export interface Kernel {
-  readonly id: number;
-  readonly name: string;
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  readonly access: readonly Access[];
+/** A compute pipeline with what a dispatch needs to know of it; compiled when it is first used. */
+export class Kernel {
+  private compiled: GPUComputePipeline | undefined;
+
+  constructor(
+    readonly id: number,
+    readonly name: string,
+    readonly layout: GPUBindGroupLayout,
+    readonly access: readonly Access[],
+    private readonly compile: () => GPUComputePipeline,
+  ) {}
+
+  get pipeline(): GPUComputePipeline {
+    this.compiled ??= this.compile();
+    return this.compiled;
+  }
+
+  get isCompiled(): boolean {
+    return this.compiled !== undefined;
+  }
 }
 
 /** Puts text in place of whole identifiers. An identifier that does not occur is an error: the shader has changed. */
@@ -52,29 +65,27 @@ export class KernelCache {
 
   constructor(private readonly gpu: GPUDevice) {}
 
-  /** The kernel of this name with these options; compiled when it is first asked for. One name stands for one source. */
+  /** The kernel of this name with these options, made when it is first asked for. One name stands for one source. */
   get(name: string, source: string, { constants, text }: KernelOptions): Kernel {
     let key = name;
     if (constants) for (const constant in constants) key += `|${constant}=${constants[constant]}`;
     if (text) for (const identifier in text) key += `|${identifier}:${text[identifier]}`;
     let kernel = this.kernels.get(key);
     if (!kernel) {
-      kernel = this.compile(name, key, text ? substitute(source, text, name) : source, constants);
+      kernel = this.create(name, key, text ? substitute(source, text, name) : source, constants);
       this.kernels.set(key, kernel);
     }
     return kernel;
   }
 
-  private compile(name: string, label: string, code: string, constants: Constants = {}): Kernel {
+  private create(name: string, label: string, code: string, constants: Constants = {}): Kernel {
     const access = bindingsOf(code, name);
     const { layout, pipelineLayout } = this.layoutOf(access);
-    const module = this.gpu.createShaderModule({ label: name, code });
-    const pipeline = this.gpu.createComputePipeline({
-      label,
-      layout: pipelineLayout,
-      compute: { module, entryPoint: 'main', constants: { ...constants } },
+    return new Kernel(this.kernels.size, name, layout, access, () => {
+      const module = this.gpu.createShaderModule({ label: name, code });
+      const compute = { module, entryPoint: 'main', constants: { ...constants } };
+      return this.gpu.createComputePipeline({ label, layout: pipelineLayout, compute });
     });
-    return { id: this.kernels.size, name, pipeline, layout, access };
   }
 
   private layoutOf(access: readonly Access[]) {

@@ -1,4 +1,5 @@
 import type { Device } from './device.ts';
+import type { Kernel } from './kernel.ts';
 import type { Block } from './memory.ts';
 import { type Lifetime, type MemoryPlan, planMemory } from './memoryPlan.ts';
 import type { Command, Copy } from './stream.ts';
@@ -95,6 +96,11 @@ export class Program<T> {
     return own;
   }
 
+  /** The kernels that it uses. */
+  kernels(): Set<Kernel> {
+    return new Set(this.recorder.commands.flatMap(command => ('kernel' in command ? [command.kernel] : [])));
+  }
+
   /** Does the work again and returns the function's result, with new content. */
   run(): T {
     const { device, recorder } = this;
@@ -145,7 +151,11 @@ export class Program<T> {
 export class Programs {
   private readonly programs = new Map<string, Program<unknown>>();
 
-  constructor(private readonly device: Device) {}
+  /** @param compiling told, before a new program first runs, how many of its kernels are compiled */
+  constructor(
+    private readonly device: Device,
+    private readonly compiling?: (done: number, count: number) => void,
+  ) {}
 
   /**
    * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is to do
@@ -156,8 +166,17 @@ export class Programs {
     if (!program) {
       program = this.device.record(name, body);
       this.programs.set(name, program);
+      this.compile(program);
     }
     return program.run();
+  }
+
+  private compile(program: Program<unknown>): void {
+    const kernels = [...program.kernels()].filter(({ isCompiled }) => !isCompiled);
+    for (const [i, kernel] of kernels.entries()) {
+      void kernel.pipeline;
+      this.compiling?.(i + 1, kernels.length);
+    }
   }
 
   values(): Iterable<[string, Program<unknown>]> {

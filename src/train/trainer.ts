@@ -124,6 +124,18 @@ function restoreTraining(training: Training, checkpoint: Checkpoint, state: RunS
   training.restore?.(state.training);
 }
 
+/** A line every few seconds where compiling takes that long, as on SwiftShader. */
+function compilingMessage(watcher: Watcher | undefined): (done: number, count: number) => void {
+  const interval = 5000;
+  let last = performance.now();
+  return (done, count) => {
+    if (done === 1) last = performance.now();
+    if (performance.now() - last < interval) return;
+    last = performance.now();
+    watcher?.message?.(`compiling kernels: ${done} of ${count}`);
+  };
+}
+
 class Loop {
   private readonly ring: LossRing;
   private readonly words: StepWords;
@@ -151,7 +163,7 @@ class Loop {
     const { device, training } = run;
     this.ring = new LossRing(device, training.lossNames);
     this.words = new StepWords(device);
-    this.programs = new Programs(device);
+    this.programs = new Programs(device, compilingMessage(run.watcher));
     const unseen = state?.unseen.map(decodeStep) ?? [];
     const isOpen = ({ step }: MadeStep) => step > state!.step - (state!.step % RING);
     const full = unseen.filter(step => !isOpen(step));
