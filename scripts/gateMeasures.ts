@@ -58,9 +58,6 @@ export function distances(a: Features, b: Features): Distances {
   return { fid: frechetDistance(a, b), kid: kernelDistance(a, b) };
 }
 
-/** From how many pixels of 32 × 32 on a class counts as found. */
-export const FOUND_FROM = 2;
-
 /** Shares of label maps [N, 32, 32] in which skin and mouth are found, and both eyes. */
 export interface FoundParts {
   /** Both eyes by their own classes. */
@@ -69,7 +66,7 @@ export interface FoundParts {
   readonly eyesOrGlasses: number;
 }
 
-/** A part is found if its class covers FOUND_FROM pixels; the mouth, if its inside or one of its lips does. */
+/** A part is found if a pixel is of its class; the mouth, if one is of its inside or of a lip. */
 export function foundParts(maps: ArrayLike<number>, pixels = SIZE * SIZE): FoundParts {
   const id = (name: (typeof FACE_CLASSES)[number]) => FACE_CLASSES.indexOf(name);
   const images = maps.length / pixels;
@@ -77,7 +74,7 @@ export function foundParts(maps: ArrayLike<number>, pixels = SIZE * SIZE): Found
   for (let n = 0; n < images; n++) {
     const area = new Uint32Array(FACE_CLASSES.length);
     for (let p = 0; p < pixels; p++) area[maps[n * pixels + p]]++;
-    const found = (name: (typeof FACE_CLASSES)[number]) => area[id(name)] >= FOUND_FROM;
+    const found = (name: (typeof FACE_CLASSES)[number]) => area[id(name)] > 0;
     if (!found('skin') || !(found('mouth') || found('u_lip') || found('l_lip'))) continue;
     const both = found('l_eye') && found('r_eye');
     if (both) eyes++;
