@@ -42,7 +42,7 @@ export const stylegan2: Recipe = {
   defaults: {
     data: 'faces',
     model: 'small32',
-    steps: 9600,
+    steps: 10_400,
     batch: 8,
     lr: 0.005,
     gamma: 0.3,
