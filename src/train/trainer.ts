@@ -90,7 +90,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
     while (!isOver() && !run.watcher?.shouldStop?.()) {
       const last = Math.min(step + RING - (step % RING), steps);
       while (step < last) await loop.step(++step);
-      await loop.turn(step, wallSeconds());
+      await loop.turn(step, wallSeconds);
       if (isDue(step, Number(options.saveEvery))) await loop.aside(() => loop.save(step, wallSeconds()));
       if (step < steps && isDue(step, Number(options.sampleEvery))) await loop.aside(() => loop.sample(step));
     }
@@ -98,7 +98,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
     // Saved with its last steps unseen, as at any other step: a finished run can go on with more steps.
     await loop.save(step, wallSeconds());
     if (finished) {
-      await loop.drain(step, wallSeconds());
+      await loop.drain(wallSeconds);
       await loop.sample(step);
     }
     const evaluation = finished ? await training.evaluate?.() : undefined;
@@ -190,7 +190,7 @@ class Loop {
   }
 
   /** Starts reading the steps just made and, where they fill their ring, deals with the ring before. */
-  async turn(step: number, wallSeconds: number): Promise<void> {
+  async turn(step: number, wallSeconds: () => number): Promise<void> {
     const ring = this.read();
     if (step % RING !== 0) {
       // The run ends here. With more steps it would go on to fill this ring before the one before is seen.
@@ -199,15 +199,15 @@ class Loop {
     }
     const lines = this.pending ? this.replay(await this.pending, step + 1) : [];
     this.pending = ring;
-    this.tell(lines, step, wallSeconds);
+    this.tell(lines, wallSeconds());
   }
 
   /** Deals with the steps not yet seen, at the end of the run. */
-  async drain(step: number, wallSeconds: number): Promise<void> {
+  async drain(wallSeconds: () => number): Promise<void> {
     const lines = this.replay(await this.unseen(), Number.POSITIVE_INFINITY);
     this.pending = undefined;
     this.open = [];
-    this.tell(lines, step, wallSeconds);
+    this.tell(lines, wallSeconds());
   }
 
   /** The steps of the ring, when their losses arrive: the device has then made them, which tells how long that took. */
@@ -269,7 +269,7 @@ class Loop {
     );
   }
 
-  private tell(lines: readonly LogLine[], step: number, wallSeconds: number): void {
+  private tell(lines: readonly LogLine[], wallSeconds: number): void {
     const line = lines.at(-1);
     if (!line) return;
     const { options, training, watcher } = this.run;
@@ -280,7 +280,7 @@ class Loop {
       steps,
       stages: training.stages?.initial ?? 0,
       imagesPerSecond: (training.imagesPerStep * 1000) / line.msPerStep,
-      secondsLeft: Math.min((wallSeconds / step) * (steps - step), (this.end - performance.now()) / 1000),
+      secondsLeft: Math.min((wallSeconds / line.step) * (steps - line.step), (this.end - performance.now()) / 1000),
     });
   }
 
