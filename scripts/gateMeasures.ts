@@ -66,15 +66,15 @@ export interface FoundParts {
   readonly eyesOrGlasses: number;
 }
 
-/** A part is found if a pixel is of its class; the mouth, if one is of its inside or of a lip. */
-export function foundParts(maps: ArrayLike<number>, pixels = SIZE * SIZE): FoundParts {
+/** A part is found if `least` pixels are of its class; the mouth, if they are of its inside or of a lip. */
+export function foundParts(maps: ArrayLike<number>, least = 1, pixels = SIZE * SIZE): FoundParts {
   const id = (name: (typeof FACE_CLASSES)[number]) => FACE_CLASSES.indexOf(name);
   const images = maps.length / pixels;
   let [eyes, eyesOrGlasses] = [0, 0];
   for (let n = 0; n < images; n++) {
     const area = new Uint32Array(FACE_CLASSES.length);
     for (let p = 0; p < pixels; p++) area[maps[n * pixels + p]]++;
-    const found = (name: (typeof FACE_CLASSES)[number]) => area[id(name)] > 0;
+    const found = (name: (typeof FACE_CLASSES)[number]) => area[id(name)] >= least;
     if (!found('skin') || !(found('mouth') || found('u_lip') || found('l_lip'))) continue;
     const both = found('l_eye') && found('r_eye');
     if (both) eyes++;
