@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
-import { commonDefaults } from '../src/train/options.ts';
+import { assignOptions } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import { StepWords } from '../src/train/ring.ts';
 
@@ -23,6 +23,10 @@ const { values, positionals } = parseArgs({
     adapter: { type: 'string' },
   },
 });
+const steps = Number(values.steps);
+if (!Number.isInteger(steps) || steps < 2) {
+  throw new UserError(`bench: --steps ${values.steps} is not possible; give a whole number from 2 on`);
+}
 const names = positionals.length > 0 ? positionals : Object.keys(recipes);
 for (const name of names) {
   if (!Object.hasOwn(recipes, name)) {
@@ -53,12 +57,12 @@ try {
 
 async function time(name: string) {
   const recipe = recipes[name];
-  const options = { ...commonDefaults, ...recipe.defaults, batch: Number(values.batch) };
+  const options = assignOptions(name, recipe.defaults, [{ key: 'batch', value: values.batch, where: '--batch' }]);
   const training = await recipe.create({ device, options });
   const [words, programs] = [new StepWords(device), new Programs(device)];
   const phase = <T>(label: string, body: () => T): T => programs.run(label, body);
   const times: { total: number; host: number; dispatches: number }[] = [];
-  for (let step = 1; step <= Number(values.steps); step++) {
+  for (let step = 1; step <= steps; step++) {
     await training.prepare?.(step);
     await device.finish();
     const [began, before] = [performance.now(), device.dispatches];

@@ -21,4 +21,10 @@ await build({
   sourcemap: 'inline',
   logLevel: 'warning',
 });
-await import(pathToFileURL(outfile).href);
+try {
+  await import(pathToFileURL(outfile).href);
+} catch (error) {
+  if (error.name !== 'UserError') throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

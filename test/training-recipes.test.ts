@@ -3,8 +3,11 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
+import { openFolder } from '../src/io/files.ts';
 import { philox4x32 } from '../src/runtime/philox.ts';
+import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
+import { train } from '../src/train/trainer.ts';
 import type { Options, Training } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
 import { checkpointOf, logOf, temporaryFolder, trainRecipe } from './runs.ts';
@@ -57,6 +60,20 @@ test.each([
   expect(logOf(recorded).length).toBe(options.steps);
   expect(logOf(recorded)).toEqual(logOf(eager));
   expect(checkpointOf(recorded)).toEqual(checkpointOf(eager));
+});
+
+test('a run gives back the memory of its programs', async () => {
+  const { device } = holder;
+  const options = { ...commonDefaults, ...recipes.perceptual.defaults, batch: 4, width: 4, sampleEvery: 0 };
+  const training = await recipes.perceptual.create({ device, options });
+  const lent: number[] = [];
+  for (const steps of [8, 16, 24]) {
+    const folder = await openFolder(join(root, 'again'), { create: true });
+    await train({ device, training, folder, options: { ...options, steps } });
+    lent.push(device.memory.lentBytes);
+  }
+  // The first run makes what all later ones share, as tables of the resampling kernels.
+  expect(lent[2]).toBe(lent[1]);
 });
 
 test('perceptual, resumed', async () => {

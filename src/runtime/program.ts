@@ -21,10 +21,6 @@ export class Arena {
 
   constructor(private readonly device: Device) {}
 
-  get bytes(): number {
-    return this.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
   /** Grows the buffers to at least these sizes. */
   reserve(sizes: readonly number[]): void {
     sizes.forEach((bytes, i) => {

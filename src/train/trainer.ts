@@ -318,6 +318,7 @@ class Loop {
 
   /** Gives the loop's own memory back. */
   release(): void {
+    this.programs.release();
     this.ring.release();
     this.words.release();
   }
