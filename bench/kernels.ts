@@ -3,8 +3,8 @@
  *
  *     npm run bench -- [FILTER] [--json] [--adapter NAME]
  *
- * A kernel's ceiling is the arithmetic rate or the bandwidth, whichever its operations and bytes meet first; bytes count each operand
- * once. --json prints an object instead of the table. FILTER takes the cases whose names contain it.
+ * A kernel's ceiling is the arithmetic rate or the bandwidth, whichever its operations and bytes meet first; bytes
+ * count each operand once. --json prints an object instead of the table. FILTER takes the cases whose names contain it.
  */
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';

@@ -3,8 +3,9 @@
  *
  *     npm run bench:steps -- [RECIPE] [--steps N] [--batch N] [--json] [--adapter NAME]
  *
- * For each recipe: the first step with everything compiled, the median of the others, the host's part of it and that by dispatch,
- * and the memory of its programs' temporaries beside what they need at least. --json prints an object instead of the table.
+ * For each recipe: the first step with everything compiled, the median of the others, the host's part of it and that by
+ * dispatch, and the memory of its programs' temporaries beside what they need at least. --json prints an object instead
+ * of the table.
  */
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';
@@ -33,6 +34,7 @@ for (const name of names) {
     throw new UserError(`bench: there is no recipe '${name}'; there are ${Object.keys(recipes).join(', ')}`);
   }
 }
+for (const name of names) optionsOf(name); // what is wrong with them shows before anything is measured
 const device = await Device.open({ adapter: values.adapter });
 try {
   if (!values.json) {
@@ -55,9 +57,13 @@ try {
   device.destroy();
 }
 
+function optionsOf(name: string) {
+  return assignOptions(name, recipes[name].defaults, [{ key: 'batch', value: values.batch, where: '--batch' }]);
+}
+
 async function time(name: string) {
   const recipe = recipes[name];
-  const options = assignOptions(name, recipe.defaults, [{ key: 'batch', value: values.batch, where: '--batch' }]);
+  const options = optionsOf(name);
   const training = await recipe.create({ device, options });
   const [words, programs] = [new StepWords(device), new Programs(device)];
   const phase = <T>(label: string, body: () => T): T => programs.run(label, body);

@@ -3,8 +3,8 @@
  *
  *     npm run gates -- [--count 1000] [--weights DIR] [--json] [--markdown] [--grid FILE.png] [--adapter NAME]
  *
- * Prints a table, or with --json an object; --markdown also puts the table into DIR/README.md; --grid writes 48 samples of the
- * generator. Exit code 1 if a bound is not kept.
+ * Prints a table, or with --json an object; --markdown also puts the table into DIR/README.md; --grid writes 48 samples
+ * of the generator. Exit code 1 if a bound is not kept.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -79,7 +79,10 @@ function readNetworks() {
   };
 }
 
-/** How far samples are from real faces, beside real from real and untrained from real, and what the parser finds in them. */
+/**
+ * How far samples are from real faces, beside real from real and untrained from real, and what the parser finds in
+ * them.
+ */
 async function generatorRows({ generator, trunk, parser }: Networks): Promise<Row[]> {
   const untrained = new Generator(presets.small32);
   initialize(untrained, device, { seed: 1 });

@@ -72,8 +72,8 @@ async function trainOnTerminal(
 }
 
 /**
- * Runs with SIGINT and SIGTERM turned into a request to stop; a second signal ends the process as usual. Whoever closes the
- * output, as `| head` does, asks for the same.
+ * Runs with SIGINT and SIGTERM turned into a request to stop; a second signal ends the process as usual. Whoever closes
+ * the output, as `| head` does, asks for the same.
  */
 async function withSignals<T>(body: (stop: () => boolean) => Promise<T>): Promise<T> {
   let stopped = false;

@@ -135,15 +135,18 @@ export function faceTargets(faces: readonly Face[]): FaceTargets {
 
 const SHADER: Shader = { name: 'faces', source: [mainSource, headSource, hairSource].join('\n') };
 
-/** Memory for the parameters of `count` faces, to be filled with packFaces before each run of a program that renders them. */
+/**
+ * Memory for the parameters of `count` faces, to be filled with packFaces before each run of a program that renders
+ * them.
+ */
 export function faceInput(device: Device, count: number): Tensor {
   return device.keep(device.empty([count, FACE_SIZE], 'f32', 'faces'));
 }
 
 /**
- * Renders faces, given as such or as their packed parameters [N, FACE_SIZE], on the device (shaders/faces*.wgsl): `image`
- * [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of FACE_CLASSES. Nothing is read back; the
- * tensors belong to the scope that is open.
+ * Renders faces, given as such or as their packed parameters [N, FACE_SIZE], on the device (shaders/faces*.wgsl):
+ * `image` [N, 3, size, size] f32, sRGB in [−1, 1], and `labels` [N, size, size] u32, ids of FACE_CLASSES. Nothing is
+ * read back; the tensors belong to the scope that is open.
  *
  * A pixel is the mean of 3×3 samples (2×2 from 128 pixels on), its label the class of most of them, ties to the higher
  * id.

@@ -145,7 +145,9 @@ export class Device {
     }
   }
 
-  /** Copies elements between tensors: `count` of them, from element `from` of the source to element `to` of the target. */
+  /**
+   * Copies elements between tensors: `count` of them, from element `from` of the source to element `to` of the target.
+   */
   copy(source: Tensor, target: Tensor, { from = 0, to = 0, count: asked }: CopyRange = {}): void {
     const count = asked ?? source.size - from;
     if (from + count > source.size || to + count > target.size) {
@@ -219,8 +221,8 @@ export class Device {
 
   /**
    * Runs a synchronous function whose temporaries go back to the pool when it ends. Tensors in its result (alone, in
-   * arrays, maps or plain objects) live on in the scope around it. Name the scope after what it computes: the name is in
-   * the error that a stale tensor gives.
+   * arrays, maps or plain objects) live on in the scope around it. Name the scope after what it computes: the name is
+   * in the error that a stale tensor gives.
    */
   scope<T>(label: string, body: () => T): T {
     if (body.constructor.name === 'AsyncFunction')
@@ -275,9 +277,10 @@ export class Device {
   // Programs
 
   /**
-   * Records what a function asks the device to do, without doing it: `run()` of the program does it, as often as it is called, with the
-   * same results, bit for bit, as the function itself. Recording is tracing: kernels are noted with the tensors that they use,
-   * so between runs nothing may change but the content of kept tensors, and inside nothing can be read or written from the host.
+   * Records what a function asks the device to do, without doing it: `run()` of the program does it, as often as it is
+   * called, with the same results, bit for bit, as the function itself. Recording is tracing: kernels are noted with
+   * the tensors that they use, so between runs nothing may change but the content of kept tensors, and inside nothing
+   * can be read or written from the host.
    */
   record<T>(label: string, body: () => T): Program<T> {
     this.refuseWhileRecording(`recording "${label}"`);

@@ -2,8 +2,8 @@ import type { Device } from './device.ts';
 import type { Slice } from './tensor.ts';
 
 /**
- * A stretch of memory, lent to a scope or kept by name: a buffer of the pool, or, for what a program computes, a part of one
- * that the program's plan chose. The id tells blocks apart in bind group keys.
+ * A stretch of memory, lent to a scope or kept by name: a buffer of the pool, or, for what a program computes, a part
+ * of one that the program's plan chose. The id tells blocks apart in bind group keys.
  */
 export interface Block {
   readonly id: number;
@@ -12,7 +12,9 @@ export interface Block {
   offset: number;
   readonly bytes: number;
   readonly planned: boolean;
-  /** Number of the loan under which the block is out, 0 while it lies in the pool: a tensor of an earlier loan is stale. */
+  /**
+   * Number of the loan under which the block is out, 0 while it lies in the pool: a tensor of an earlier loan is stale.
+   */
   lent: number;
 }
 

@@ -18,9 +18,9 @@ export interface MemoryPlan {
 }
 
 /**
- * Places temporaries in few buffers, the largest first, each at the lowest free offset of the buffer that grows least (greedy by
- * size: Pisarchyk and Lee 2020, arXiv 2001.03288). WebGPU does not let a dispatch read and write one buffer, not even in
- * places apart: `conflicts` lists the temporaries that must lie in another buffer than the i-th.
+ * Places temporaries in few buffers, the largest first, each at the lowest free offset of the buffer that grows least
+ * (greedy by size: Pisarchyk and Lee 2020, arXiv 2001.03288). WebGPU does not let a dispatch read and write one buffer,
+ * not even in places apart: `conflicts` lists the temporaries that must lie in another buffer than the i-th.
  */
 export function planMemory(
   lifetimes: readonly Lifetime[],

@@ -47,9 +47,9 @@ export class Arena {
 type Ready = { pipeline: GPUComputePipeline; bindGroup: GPUBindGroup; groups: readonly number[] } | Copy;
 
 /**
- * A function's work on the device, recorded once and repeated by `run()`: the host then only encodes. Its temporaries lie
- * where a plan by their lifetimes put them, in buffers shared with other programs; its results have memory of their own,
- * which the next run overwrites.
+ * A function's work on the device, recorded once and repeated by `run()`: the host then only encodes. Its temporaries
+ * lie where a plan by their lifetimes put them, in buffers shared with other programs; its results have memory of their
+ * own, which the next run overwrites.
  */
 export class Program<T> {
   readonly dispatches: number;
@@ -154,8 +154,8 @@ export class Programs {
   ) {}
 
   /**
-   * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is to do
-   * something else needs another name.
+   * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is
+   * to do something else needs another name.
    */
   run<T>(name: string, body: () => T): T {
     let program = this.programs.get(name) as Program<T> | undefined;

@@ -18,7 +18,10 @@ export interface Assignment {
   readonly where: string;
 }
 
-/** Values that must be whole numbers, the least one and the largest: a seed has 32 bits, no batch is larger than fits in memory. */
+/**
+ * Values that must be whole numbers, the least one and the largest: a seed has 32 bits, no batch is larger than fits in
+ * memory.
+ */
 const wholeNumbers: Record<string, readonly [number, number]> = {
   seed: [0, 2 ** 32 - 1],
   steps: [1, 1e9],

@@ -8,7 +8,9 @@ import { runReport } from './runReport.ts';
 import { type RunResult, train, type Watcher } from './trainer.ts';
 import type { Recipe, RecipeContext, Training } from './training.ts';
 
-/** Builds a recipe's networks. Everything that can be wrong with the settings shows here, before anything is written. */
+/**
+ * Builds a recipe's networks. Everything that can be wrong with the settings shows here, before anything is written.
+ */
 export async function createTraining(recipe: Recipe, context: RecipeContext): Promise<Training> {
   const training = await recipe.create(context);
   const warning = training.stages && abortionWarning(training.stages.abortion.options);
@@ -30,7 +32,10 @@ export interface RunOutcome extends RunResult {
   readonly report: string | undefined;
 }
 
-/** Trains in a folder, from its newest checkpoint if there is one: config.json first; at the end, weights/ and report.html. */
+/**
+ * Trains in a folder, from its newest checkpoint if there is one: config.json first; at the end, weights/ and
+ * report.html.
+ */
 export async function trainAndReport({ config, device, training, folder, watcher }: Run): Promise<RunOutcome> {
   const begins = async () => {
     await writeConfig(folder, config, device);

@@ -15,7 +15,10 @@ export interface Recipe {
   readonly name: string;
   /** One line for `wgrad train --help` and the page. */
   readonly about: string;
-  /** Every setting with its default; the default's type is the setting's. `steps`, `batch`, `lr` and `seed` must be there. */
+  /**
+   * Every setting with its default; the default's type is the setting's. `steps`, `batch`, `lr` and `seed` must be
+   * there.
+   */
   readonly defaults: Readonly<Options>;
   /** Loads what is needed (frozen networks, data) and builds the networks on the device. */
   create(context: RecipeContext): Promise<Training>;
@@ -47,8 +50,9 @@ export interface StepContext {
   /** u32 [1], 0 at the start of a step: set it with checkFinite, and nothing that is gated by it happens any more. */
   readonly gate: Tensor;
   /**
-   * Runs a part of the step as a program: recorded when its name first comes, replayed from then on, with the same results. All that
-   * changes from step to step must lie in kept tensors that `prepare` writes. What is not in a phase runs as it is written.
+   * Runs a part of the step as a program: recorded when its name first comes, replayed from then on, with the same
+   * results. All that changes from step to step must lie in kept tensors that `prepare` writes. What is not in a phase
+   * runs as it is written.
    */
   phase<T>(name: string, body: () => T): T;
 }
@@ -77,7 +81,10 @@ export interface Training {
   samples?(): Promise<Rgb8>;
   /** Metrics on held-out data, and pictures, for the report. */
   evaluate?(): Promise<Evaluation>;
-  /** What a finished run leaves in its folder weights/ for others to load: networks by the name of their file, without ending. */
+  /**
+   * What a finished run leaves in its folder weights/ for others to load: networks by the name of their file, without
+   * ending.
+   */
   readonly exports?: Readonly<Record<string, Module>>;
   /** What else a resumed run needs, safe for JSON. */
   state?(): unknown;

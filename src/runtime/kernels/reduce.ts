@@ -48,8 +48,8 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
 }
 
 /**
- * Invocations that share an output: enough to fill a device where outputs are few, as long as each adds 8 elements, and so many that
- * none adds over 512 one after the other, which would lose digits.
+ * Invocations that share an output: enough to fill a device where outputs are few, as long as each adds 8 elements, and
+ * so many that none adds over 512 one after the other, which would lose digits.
  */
 function lanesFor(outputs: number, length: number): number {
   const wanted = Math.max(Math.min(4096 / outputs, length / 8), length / 512);
