@@ -1,3 +1,5 @@
+import { expand, type Tile } from './template.ts';
+
 /** How a kernel uses one of its bindings, read from the shader's own declarations. */
 export type Access = 'read' | 'read_write' | 'uniform';
 
@@ -10,6 +12,8 @@ export type Substitutions = Readonly<Record<string, string>>;
 export interface KernelOptions {
   readonly constants?: Constants;
   readonly text?: Substitutions;
+  /** The numbers of a template's `let` lines that are not to be its defaults. */
+  readonly tile?: Tile;
 }
 
 /** A compute pipeline with what a dispatch needs to know of it; compiled when it is first used. */
@@ -66,13 +70,15 @@ export class KernelCache {
   constructor(private readonly gpu: GPUDevice) {}
 
   /** The kernel of this name with these options, made when it is first asked for. One name stands for one source. */
-  get(name: string, source: string, { constants, text }: KernelOptions): Kernel {
+  get(name: string, source: string, { constants, text, tile }: KernelOptions): Kernel {
     let key = name;
+    if (tile) for (const number in tile) key += `|${number}=${tile[number]}`;
     if (constants) for (const constant in constants) key += `|${constant}=${constants[constant]}`;
     if (text) for (const identifier in text) key += `|${identifier}:${text[identifier]}`;
     let kernel = this.kernels.get(key);
     if (!kernel) {
-      kernel = this.create(name, key, text ? substitute(source, text, name) : source, constants);
+      const template = text ? substitute(source, text, name) : source;
+      kernel = this.create(name, key, expand(template, tile ?? {}, name), constants);
       this.kernels.set(key, kernel);
     }
     return kernel;

@@ -13,6 +13,8 @@ const CONV = { name: 'conv2d', source: convSource };
 const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
 const WEIGHT_3X3 = { name: 'conv2d_weight_gradient_3x3', source: weight3x3Source };
+/** Kernels up to this width are unrolled. */
+const MOST_TAPS = 7;
 const CHANNELS = 8;
 const PIXELS = 4;
 const TAPS = 4;
@@ -67,15 +69,28 @@ function correlate(
   const [, , kh, kw] = w.shape;
   const { device } = x;
   const y = device.empty(shape);
-  const patches = n * Math.ceil(outHeight / 2) * Math.ceil(outWidth / PIXELS);
-  // Small maps have few patches: a workgroup of the next power of two leaves few lanes idle.
-  const workgroup = Math.min(64, Math.max(8, 2 ** Math.ceil(Math.log2(patches))));
-  const width3 = kw === 3 && stride[1] === 1 ? 1 : 0;
-  const kernel = device.kernel(CONV, { constants: { WORKGROUP: workgroup, WIDTH3: width3 } });
-  const sizes = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
-  const [gridX, gridY] = grid(patches, workgroup);
+  const aligned = width % 4 === 0 && outWidth % 4 === 0 && kw <= MOST_TAPS && stride[1] <= 4;
+  const taps = kw <= MOST_TAPS ? kw : 1;
+  const vectors = outWidth > 4 ? 2 : 1;
+  const rows = Math.min(4 / vectors, outHeight);
+  const outputs = taps === 1 ? 8 : 4;
+  const kernel = device.kernel(CONV, {
+    constants: { WORKGROUP: 8 },
+    tile: {
+      OUTPUTS: outputs,
+      ROWS: rows,
+      VECTORS: vectors,
+      STRIDE: stride[1],
+      TAPS: taps,
+      ALIGNED: aligned ? 1 : 0,
+      SHIFT: aligned ? (4 - (padding[1] % 4)) % 4 : 0,
+    },
+  });
+  const patches = n * Math.ceil(outHeight / rows) * Math.ceil(outWidth / (4 * vectors));
+  const [gridX, gridY] = grid(patches, 8);
+  const sizes = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
   const words = [...sizes, group, output, channel, start, tap];
-  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, 4), gridY]);
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, outputs), gridY]);
   return y;
 }
 

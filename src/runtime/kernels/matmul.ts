@@ -7,8 +7,7 @@ import { binary } from './elementwise.ts';
 import { reduce } from './reduce.ts';
 
 const MATMUL = { name: 'matmul', source };
-const ROWS = 8;
-const COLUMNS = 4;
+const WORKGROUP = 8;
 
 export interface MatmulOptions {
   readonly transposeA?: boolean;
@@ -34,15 +33,16 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   if (a.parts || b.parts || isOversized(a, shape)) return matmulInSlices(a, b, { transposeA, transposeB }, shape);
 
   const { device } = a;
-  const workgroup = n > 64 * COLUMNS ? 64 : 32;
-  const groups = [Math.ceil(n / (COLUMNS * workgroup)), Math.ceil(m / ROWS)];
+  const aligned = !transposeB && n % 4 === 0;
+  const tile = { ROWS: Math.min(8, m), VECTORS: n > 64 ? 4 : 1, ALIGNED: aligned ? 1 : 0 };
+  const groups = [Math.ceil(n / (4 * tile.VECTORS * WORKGROUP)), Math.ceil(m / tile.ROWS)];
   // Where the grid would be small and the sums long, several workgroups share a sum.
   const splits = Math.max(1, Math.min(Math.floor(k / 256), Math.floor(64 / (groups[0] * groups[1] * batch))));
   const output = device.empty(splits > 1 ? [batch, splits, m, n] : shape);
   const words = [m, n, k, splits, Math.ceil(k / splits)];
   words.push(batchA > 1 ? m * k : 0, ...(transposeA ? [1, m] : [k, 1]));
   words.push(batchB > 1 ? k * n : 0, ...(transposeB ? [1, k] : [n, 1]));
-  const kernel = device.kernel(MATMUL, { constants: { WORKGROUP: workgroup } });
+  const kernel = device.kernel(MATMUL, { constants: { WORKGROUP }, tile });
   device.dispatch(kernel, [a, b, output], words, [...groups, batch * splits]);
   return splits > 1 ? reduce(output, [1]).view(shape) : output;
 }
