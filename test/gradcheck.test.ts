@@ -164,6 +164,16 @@ const cases: Record<string, Case[]> = {
   l2Norm: [image(x => ops.l2Norm(x, [1, 2]))],
   l2Normalize: [unary(x => ops.l2Normalize(x, 1))],
   cosineSimilarity: [{ inputs: [[[3, 7]], [[3, 7]]], run: (a, b) => ops.cosineSimilarity(a, b, 1) }],
+  cosineDistance: [
+    { inputs: [[[3, 7]], [[3, 7]]], run: (x, y) => ops.cosineDistance([x], [y]) },
+    {
+      inputs: [[[2, 3, 4]], [[2, 3, 4]], [[2, 5]], [[2, 5]]],
+      run: (x0, y0, x1, y1) => ops.cosineDistance([x0, x1], [y0, y1]),
+    },
+    // The second of a pair is computed from the first.
+    { inputs: [[[2, 6]]], run: x => ops.cosineDistance([x], [ops.square(x)]) },
+    { inputs: [[[1, 17000]]], run: x => ops.cosineDistance([x], [ops.exp(x)]) },
+  ],
   meanSquaredError: [{ inputs: [[[3, 7]], [[3, 7]]], run: ops.meanSquaredError }],
   reshape: [image(x => ops.reshape(x, [7, -1]))],
   permute: [image(x => ops.permute(x, [2, 0, 3, 1]))],
@@ -208,7 +218,10 @@ const directions = (sizes: readonly number[], seed: number): Vectors =>
   sizes.map((size, k) => Float32Array.from({ length: size }, (_, i) => v(i, seed + k)));
 const project = (vectors: Vectors, onto: Vectors): number => vectors.reduce((sum, x, k) => sum + dot(x, onto[k]), 0);
 
-/** Output, gradients of its projection, and gradients of theirs, at inputs of these values. */
+/**
+ * Output, gradients of its projection, and gradients of theirs, at inputs of these values; and the first gradients as
+ * they are where they are not differentiated again, for which an op may have other kernels.
+ */
 async function evaluate(device: Device, { inputs, run }: Case, values: Vectors) {
   const reads = device.scope('gradient check', () => {
     const x = values.map((each, k) => ops.variable(device.tensor(each, inputs[k][0])));
@@ -222,10 +235,11 @@ async function evaluate(device: Device, { inputs, run }: Case, values: Vectors) 
     const y = run(...x);
     const first = ops.grad(weighted([y], 50), x, { createGraph: true, unused: 'zero' });
     const second = ops.grad(weighted(first, 70), x, { unused: 'zero' });
-    return [[y], first, second].map(tensors => Promise.all(tensors.map(t => t.read())));
+    const alone = ops.grad(weighted([y], 50), x, { unused: 'zero' });
+    return [[y], first, second, alone].map(tensors => Promise.all(tensors.map(t => t.read())));
   });
-  const [output, first, second] = await Promise.all(reads);
-  return { output, first, second };
+  const [output, first, second, alone] = await Promise.all(reads);
+  return { output, first, second, alone };
 }
 
 /**
@@ -256,6 +270,8 @@ async function check(device: Device, each: Case): Promise<void> {
     const difference = Math.abs(project(slope, onto) - project(gradient, d));
     expect(difference / scale, label).toBeLessThan(1e-3);
   };
+  const difference = at.alone.map((x, k) => x.map((value, i) => value - at.first[k][i]));
+  expect(norm(difference) / Math.max(norm(at.first), 1e-3), 'first derivative alone').toBeLessThan(1e-5);
   compare('output', at.first, 50, 'first derivative');
   compare('first', at.second, 70, 'second derivative');
 }

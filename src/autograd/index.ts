@@ -2,6 +2,7 @@ export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient
 export * from './ops/batchNorm.ts';
 export * from './ops/composed.ts';
 export * from './ops/conv.ts';
+export * from './ops/cosine.ts';
 export * from './ops/elementwise.ts';
 export * from './ops/linear.ts';
 export * from './ops/pool.ts';

@@ -19,12 +19,7 @@ export interface FeatureNetwork extends Module {
  * 2022). Two maps that are all zero have cosine 0.
  */
 export function multiLayerCosine(targets: readonly Tensor[], outputs: readonly Tensor[]): LayeredLoss {
-  const terms = outputs.map((output, layer) => {
-    const shape = [output.shape[0], output.size / output.shape[0]];
-    const cosine = ops.cosineSimilarity(ops.reshape(targets[layer], shape), ops.reshape(output, shape), 1);
-    return ops.affine(ops.mean(cosine), -1, 1);
-  });
-  const perLayer = ops.stack(terms, 0);
+  const perLayer = ops.cosineDistance(outputs, targets);
   return { loss: ops.sum(perLayer), perLayer };
 }
 

@@ -1,0 +1,61 @@
+import distanceSource from '../../../shaders/cosine_distance.wgsl';
+import gradientSource from '../../../shaders/cosine_gradient.wgsl';
+import momentsSource from '../../../shaders/cosine_moments.wgsl';
+import { floatBits } from '../device.ts';
+import type { Tensor } from '../tensor.ts';
+import { vectorText } from './vector.ts';
+
+const MOMENTS = { name: 'cosine_moments', source: momentsSource };
+const DISTANCE = { name: 'cosine_distance', source: distanceSource };
+const GRADIENT = { name: 'cosine_gradient', source: gradientSource };
+const WORKGROUP = 64;
+/** Elements of a row that one workgroup adds up. */
+const SPLIT = 16384;
+
+/**
+ * Of pairs of tensors [N, …], one pair a layer, the sums that the cosine of each sample consists of:
+ * [layers, N, splits, 4].
+ */
+export function cosineMoments(xs: readonly Tensor[], ys: readonly Tensor[]): Tensor {
+  const { device } = xs[0];
+  const rows = xs[0].shape[0];
+  const splits = Math.min(64, Math.ceil(Math.max(...xs.map(x => x.size / rows)) / SPLIT));
+  const moments = device.empty([xs.length, rows, splits, 4], 'f32', 'cosine moments');
+  xs.forEach((x, layer) => {
+    const { lanes, text } = vectorText(x.size / rows);
+    const total = lanes === 4 ? 'dot(v, vec4f(1.0))' : 'v';
+    const kernel = device.kernel(MOMENTS, { text: { ...text, TOTAL: total } });
+    const length = x.size / rows / lanes;
+    const words = [length, splits, Math.ceil(length / splits), layer * rows];
+    device.dispatch(kernel, [x, ys[layer], moments], words, [splits, rows]);
+  });
+  return moments;
+}
+
+/** 1 - the mean cosine of each layer [layers], from their moments. */
+export function cosineDistance(moments: Tensor, epsilon: number): Tensor {
+  const { device, shape } = moments;
+  const [layers, rows, splits] = shape;
+  const distance = device.empty([layers]);
+  device.dispatch(device.kernel(DISTANCE), [moments, distance], [rows, splits, floatBits(epsilon)], [layers]);
+  return distance;
+}
+
+/** The gradient of one layer's distance in x, or with `swapped` in the second tensor, which is then given first. */
+export function cosineGradient(
+  g: Tensor,
+  moments: Tensor,
+  x: Tensor,
+  y: Tensor,
+  { layer, swapped, epsilon }: { layer: number; swapped: boolean; epsilon: number },
+): Tensor {
+  const { device } = x;
+  const [, rows, splits] = moments.shape;
+  const { lanes, text } = vectorText(x.size / rows);
+  const length = x.size / rows / lanes;
+  const output = device.empty(x.shape);
+  const words = [length, splits, layer, rows, swapped ? 1 : 0, floatBits(epsilon)];
+  const groups = [Math.ceil(length / (4 * WORKGROUP)), rows];
+  device.dispatch(device.kernel(GRADIENT, { text }), [g, moments, x, y, output], words, groups);
+  return output;
+}
