@@ -174,6 +174,33 @@ const cases: Record<string, Case[]> = {
     { inputs: [[[2, 6]]], run: x => ops.cosineDistance([x], [ops.square(x)]) },
     { inputs: [[[1, 17000]]], run: x => ops.cosineDistance([x], [ops.exp(x)]) },
   ],
+  unitChannels: [image(x => ops.unitChannels(x), [2, 3, 4, 3], awayFromZero)],
+  perceptualDistance: [
+    {
+      inputs: [
+        [[2, 3, 3, 5], awayFromZero],
+        [[2, 3, 3, 5], awayFromZero],
+        [[3], positive],
+      ],
+      run: (x, y, w) => ops.perceptualDistance([x], [y], [w]),
+    },
+    {
+      inputs: [
+        [[2, 3, 2, 2], awayFromZero],
+        [[2, 5, 2, 1], awayFromZero],
+      ],
+      run: (x, y) =>
+        ops.perceptualDistance(
+          [x, y],
+          [ops.exp(x), y.device.tensor(directions([y.size], 3)[0], y.shape)],
+          [x.device.tensor([1, 2, 0.5], [3]), x.device.tensor([3, 1, 2, 0.5, 1], [5])],
+        ),
+    },
+    {
+      inputs: [[[1, 2, 33, 33], positive]],
+      run: x => ops.perceptualDistance([x], [ops.exp(x)], [x.device.tensor([1, 2], [2])]),
+    },
+  ],
   meanSquaredError: [{ inputs: [[[3, 7]], [[3, 7]]], run: ops.meanSquaredError }],
   reshape: [image(x => ops.reshape(x, [7, -1]))],
   permute: [image(x => ops.permute(x, [2, 0, 3, 1]))],

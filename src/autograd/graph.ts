@@ -67,8 +67,13 @@ export function isRecording(): boolean {
 
 /** Runs a function without noting its ops in the graph. */
 export function noGrad<T>(body: () => T): T {
+  return setRecording(false, body);
+}
+
+/** Runs a function and notes its ops or not. */
+export function setRecording<T>(value: boolean, body: () => T): T {
   const before = recording;
-  recording = false;
+  recording = value;
   try {
     return body();
   } finally {

@@ -5,6 +5,7 @@ export * from './ops/conv.ts';
 export * from './ops/cosine.ts';
 export * from './ops/elementwise.ts';
 export * from './ops/linear.ts';
+export * from './ops/perceptual.ts';
 export * from './ops/pool.ts';
 export * from './ops/reduce.ts';
 export * from './ops/resample.ts';

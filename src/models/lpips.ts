@@ -1,11 +1,11 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { Activation, Conv2d, type Layer, Sequential } from './layers.ts';
+import { Activation, Conv2d, constant, type Layer, Sequential } from './layers.ts';
 import { type Init, Module, type Parameter } from './module.ts';
 
 /** A perceptual distance between images, from the features of a convolutional trunk. */
 export interface PerceptualDistance extends Module {
-  /** The features of images [N, 3, H, W] in [-1, 1], each pixel's channels of unit length. */
+  /** The maps [N, C, H, W] of images [N, 3, H, W] in [-1, 1] that are compared. */
   features(images: Tensor): Tensor[];
   /** The distance of two images' features, [N]. */
   distance(a: readonly Tensor[], b: readonly Tensor[]): Tensor;
@@ -141,27 +141,6 @@ export class VggLike extends Trunk {
   }
 }
 
-/** f / (‖f‖₂ + 1e-10) over the channels of [N, C, H, W]. No gradient flows to a pixel whose channels are all zero. */
-export function unitChannels(f: Tensor): Tensor {
-  const norm = ops.l2Norm(f, [1]);
-  return ops.mul(f, ops.div(ops.greater(norm, 0), ops.affine(norm, 1, 1e-10)));
-}
-
-/** Σ_c w[c] (a - b)², averaged over the pixels of [N, C, H, W]: [N]. The weights are [1, C, 1, 1]. */
-export function weightedDistance(a: Tensor, b: Tensor, weights: Tensor): Tensor {
-  const total = ops.sum(ops.mul(ops.square(ops.sub(a, b)), weights), { axes: [1, 2, 3] });
-  return ops.affine(total, 1 / (a.shape[2] * a.shape[3]), 0);
-}
-
-/** The sum of the taps' distances. */
-function sumOfTaps(
-  a: readonly Tensor[],
-  b: readonly Tensor[],
-  distance: (a: Tensor, b: Tensor, tap: number) => Tensor,
-): Tensor {
-  return a.map((f, tap) => distance(f, b[tap], tap)).reduce((x, y) => ops.add(x, y));
-}
-
 const TRUNKS = { alex: alexNet, vgg: vgg16, squeeze: squeezeNet };
 
 /** LPIPS as it names its trunks. */
@@ -210,11 +189,12 @@ export class Lpips extends Module implements PerceptualDistance {
   }
 
   features(images: Tensor): Tensor[] {
-    return this.net.taps(this.scaling.forward(images)).map(unitChannels);
+    return this.net.taps(this.scaling.forward(images));
   }
 
   distance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
-    return sumOfTaps(a, b, (x, y, tap) => weightedDistance(x, y, this.lin[tap].weight.value));
+    const weights = this.lin.map(({ weight }) => weight.value);
+    return ops.perceptualDistance(a, b, weights);
   }
 }
 
@@ -224,13 +204,11 @@ export class Lpips extends Module implements PerceptualDistance {
  */
 export class LpipsLike extends VggLike implements PerceptualDistance {
   features(images: Tensor): Tensor[] {
-    return this.taps(images).map(unitChannels);
+    return this.taps(images);
   }
 
   distance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
-    return sumOfTaps(a, b, (x, y) => {
-      const total = ops.sum(ops.square(ops.sub(x, y)), { axes: [1, 2, 3] });
-      return ops.affine(total, x.shape[0] / x.size, 0);
-    });
+    const weights = this.channels.map(channels => constant(a[0].device, 1 / channels, channels));
+    return ops.perceptualDistance(a, b, weights);
   }
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, type Context, grad, isTracked, type Op } from '../graph.ts';
+import { apply, type Context, grad, isRecording, isTracked, type Op, setRecording } from '../graph.ts';
 
 /** The same values as another tensor of the graph. */
 const identityOp: Op<null> = {
@@ -17,9 +17,13 @@ export function composedVjp(
   { inputs, needs }: Pick<Context<unknown>, 'inputs' | 'needs'>,
   compose: (...inputs: Tensor[]) => Tensor,
 ): (Tensor | undefined)[] {
+  const createGraph = isRecording();
   // Each input stands for itself, even where one is computed from another.
-  const own = inputs.map(input => (isTracked(input) ? apply(identityOp, [input], null) : input));
+  const { own, output } = setRecording(true, () => {
+    const own = inputs.map(input => (isTracked(input) ? apply(identityOp, [input], null) : input));
+    return { own, output: compose(...own) };
+  });
   const wanted = own.filter((_, i) => needs[i]);
-  const gradients = grad(compose(...own), wanted, { gradient: g, createGraph: true, unused: 'none' });
-  return own.map((_, i) => (needs[i] ? gradients[wanted.indexOf(own[i])] : undefined));
+  const gradients = grad(output, wanted, { gradient: g, createGraph, unused: 'none' });
+  return own.map((own, i) => (needs[i] ? gradients[wanted.indexOf(own)] : undefined));
 }
