@@ -1,10 +1,11 @@
-// y[k, s] = scale * sum (or max) over r in split s of x[kept(k) + reduced(r)]
+// z[k, s] = scale * sum (or max) over r in split s of x[kept(k) + reduced(r)], or of its product with y there
 //
-// 0: x          1: y  [kept, splits]
+// 0: x          1: y  (x again where there is no product)          2: z  [kept, splits]
 // The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES
 // invocations along the reduction and WORKGROUP / LANES outputs: a power of two, 1 for short reductions with many
 // outputs, WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts one long
-// reduction over many workgroups; a second pass adds the parts.
+// reduction over many workgroups; a second pass adds the parts. Where the last axis is reduced and four divides it,
+// ELEMENT is vec4f and all counts and strides are of vectors; else it is f32.
 
 struct Params {
   kept: u32,
@@ -18,9 +19,10 @@ struct Params {
   reduced_stride: vec4u,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
-@group(0) @binding(1) var<storage, read_write> output: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> x_data: array<ELEMENT>;
+@group(0) @binding(1) var<storage, read> y_data: array<ELEMENT>;
+@group(0) @binding(2) var<storage, read_write> z_data: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;
@@ -38,8 +40,22 @@ fn offset(index: u32, rank: u32, shape: vec4u, stride: vec4u) -> u32 {
   return (index % shape.z) * stride.z + (inner % shape.y) * stride.y + (inner / shape.y) * stride.x;
 }
 
-fn combine(x: f32, y: f32) -> f32 {
+/// What is reduced, of the elements at the same place.
+fn term(x: ELEMENT, y: ELEMENT) -> ELEMENT {
+  return TERM;
+}
+
+fn combine(x: ELEMENT, y: ELEMENT) -> ELEMENT {
   return EXPRESSION;
+}
+
+fn combine_lanes(x: f32, y: f32) -> f32 {
+  return EXPRESSION;
+}
+
+/// The components of a vector as one.
+fn collect(v: ELEMENT) -> f32 {
+  return COLLECT;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -52,24 +68,26 @@ fn main(
   let k = (workgroup.y * groups.x + workgroup.x) * (WORKGROUP / LANES) + local / LANES;
   let start = workgroup.z * params.split_length;
   let end = min(start + params.split_length, params.reduced);
-  var total = INITIAL;
+  var all = ELEMENT(INITIAL);
   if (k < params.kept) {
     let base = offset(k, KEPT_RANK, params.kept_shape, params.kept_stride);
     for (var r = start + lane; r < end; r += LANES) {
-      total = combine(total, input[base + offset(r, REDUCED_RANK, params.reduced_shape, params.reduced_stride)]);
+      let at = base + offset(r, REDUCED_RANK, params.reduced_shape, params.reduced_stride);
+      all = combine(all, term(x_data[at], y_data[at]));
     }
   }
+  var total = collect(all);
   if (LANES > 1) {
     partial[local] = total;
     for (var half = LANES / 2; half > 0; half /= 2) {
       workgroupBarrier();
       if (lane < half) {
-        partial[local] = combine(partial[local], partial[local + half]);
+        partial[local] = combine_lanes(partial[local], partial[local + half]);
       }
     }
     total = partial[local];
   }
   if (lane == 0 && k < params.kept) {
-    output[k * params.splits + workgroup.z] = params.scale * total;
+    z_data[k * params.splits + workgroup.z] = params.scale * total;
   }
 }

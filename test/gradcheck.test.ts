@@ -151,6 +151,12 @@ const cases: Record<string, Case[]> = {
     image(x => ops.sum(x, { axes: [0, 2] })),
     image(x => ops.sum(x, { axes: [1], keepDims: true })),
   ],
+  sumProduct: [
+    { inputs: [[[2, 3, 4]], [[2, 3, 4]]], run: (x, y) => ops.sumProduct(x, y, { axes: [0, 2] }) },
+    { inputs: [[[3, 7]], [[3, 7]]], run: (x, y) => ops.sumProduct(x, y) },
+    image(x => ops.sumProduct(x, x, { axes: [-1], keepDims: true })),
+  ],
+  sumProductTo: [{ inputs: [[[2, 3, 4]], [[2, 3, 4]]], run: (x, y) => ops.sumProductTo(x, y, [3, 1]) }],
   mean: [image(x => ops.mean(x)), image(x => ops.mean(ops.square(x), { axes: [-1, -2] }))],
   sumTo: [image(x => ops.sumTo(x, [2, 1, 6]))],
   variance: [image(x => ops.variance(x, { axes: [0, 2], correction: 1 })), image(x => ops.variance(x))],

@@ -1,8 +1,8 @@
 import { oneHot } from '../../runtime/kernels/oneHot.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { stopGradient } from '../graph.ts';
-import { add, affine, clamp, div, exp, greater, log, mul, neg, sqrt, square, sub } from './elementwise.ts';
-import { constantMax, mean, sum } from './reduce.ts';
+import { add, affine, clamp, div, exp, greater, log, mul, neg, sqrt, sub } from './elementwise.ts';
+import { constantMax, sum, sumProduct } from './reduce.ts';
 import { perChannel } from './shape.ts';
 
 /** ln Σ eˣ over an axis, shifted by the maximum; the axis stays with length 1. */
@@ -35,7 +35,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, weight?: Tensor): T
 
 /** ‖x‖₂ over axes, which stay with length 1. Its gradient at 0 is 0, in every order. */
 export function l2Norm(x: Tensor, axes: readonly number[]): Tensor {
-  const squares = sum(square(x), { axes, keepDims: true });
+  const squares = sumProduct(x, x, { axes, keepDims: true });
   const isZero = affine(greater(squares, 0), -1, 1);
   return sub(sqrt(add(squares, isZero)), isZero);
 }
@@ -48,11 +48,12 @@ export function l2Normalize(x: Tensor, axis: number, epsilon = 1e-12): Tensor {
 /** ⟨a, b⟩ / √((‖a‖² + ε)(‖b‖² + ε)) over an axis, which goes. */
 export function cosineSimilarity(a: Tensor, b: Tensor, axis: number, epsilon = 1e-12): Tensor {
   const over = { axes: [axis] };
-  const norms = mul(affine(sum(square(a), over), 1, epsilon), affine(sum(square(b), over), 1, epsilon));
-  return div(sum(mul(a, b), over), sqrt(norms));
+  const norms = mul(affine(sumProduct(a, a, over), 1, epsilon), affine(sumProduct(b, b, over), 1, epsilon));
+  return div(sumProduct(a, b, over), sqrt(norms));
 }
 
 /** The mean of (a - b)² over all elements. */
 export function meanSquaredError(a: Tensor, b: Tensor): Tensor {
-  return mean(square(sub(a, b)));
+  const difference = sub(a, b);
+  return affine(sumProduct(difference, difference), 1 / difference.size, 0);
 }

@@ -2,7 +2,7 @@ import { full } from '../../runtime/kernels/copy.ts';
 import * as kernels from '../../runtime/kernels/elementwise.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op, setAccumulation } from '../graph.ts';
-import { sumTo } from './reduce.ts';
+import { sumProductTo, sumTo } from './reduce.ts';
 
 /** An operand of an elementwise op: a tensor, broadcast as in NumPy, or a number. */
 export type Operand = Tensor | number;
@@ -23,7 +23,7 @@ const subOp: Op<null> = {
   forward: ([x, y]) => kernels.binary(x, y, 'x - y'),
   vjp: (g, { inputs: [x, y], needs }) => [
     needs[0] ? sumTo(g, x.shape) : undefined,
-    needs[1] ? sumTo(neg(g), y.shape) : undefined,
+    needs[1] ? neg(sumTo(g, y.shape)) : undefined,
   ],
 };
 
@@ -31,8 +31,8 @@ const mulOp: Op<null> = {
   name: 'mul',
   forward: ([x, y]) => kernels.binary(x, y, 'x * y'),
   vjp: (g, { inputs: [x, y], needs }) => [
-    needs[0] ? sumTo(mul(g, y), x.shape) : undefined,
-    needs[1] ? sumTo(mul(g, x), y.shape) : undefined,
+    needs[0] ? sumProductTo(g, y, x.shape) : undefined,
+    needs[1] ? sumProductTo(g, x, y.shape) : undefined,
   ],
 };
 
@@ -41,7 +41,7 @@ const divOp: Op<null> = {
   forward: ([x, y]) => kernels.binary(x, y, 'x / y'),
   vjp: (g, { inputs: [x, y], output, needs }) => {
     const gx = div(g, y);
-    return [needs[0] ? sumTo(gx, x.shape) : undefined, needs[1] ? sumTo(neg(mul(gx, output)), y.shape) : undefined];
+    return [needs[0] ? sumTo(gx, x.shape) : undefined, needs[1] ? neg(sumProductTo(gx, output, y.shape)) : undefined];
   },
 };
 
@@ -85,8 +85,8 @@ const multiplyAddOp: Op<null> = {
   name: 'multiplyAdd',
   forward: ([x, y, z]) => kernels.ternary(x, y, z, 'x * y + z'),
   vjp: (g, { inputs: [x, y, z], needs }) => [
-    needs[0] ? sumTo(mul(g, y), x.shape) : undefined,
-    needs[1] ? sumTo(mul(g, x), y.shape) : undefined,
+    needs[0] ? sumProductTo(g, y, x.shape) : undefined,
+    needs[1] ? sumProductTo(g, x, y.shape) : undefined,
     needs[2] ? sumTo(g, z.shape) : undefined,
   ],
 };

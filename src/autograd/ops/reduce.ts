@@ -1,4 +1,4 @@
-import { reduce } from '../../runtime/kernels/reduce.ts';
+import { reduce, reduceProduct } from '../../runtime/kernels/reduce.ts';
 import { normalizeAxis, type Shape, sameShape, sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
@@ -24,14 +24,33 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 /** The sum over axes times a number that depends on how many entries are added. */
-function scaledSum(x: Tensor, { axes, keepDims = false }: ReduceOptions, scaleOf: (count: number) => number): Tensor {
-  const over = (axes ?? x.shape.map((_, axis) => axis)).map(axis => normalizeAxis(axis, x.rank));
-  const count = over.reduce((n, axis) => n * x.shape[axis], 1);
-  const kept = count === 1 ? x : apply(sumOp, [x], { axes: over, scale: scaleOf(count) });
-  const shape = keepDims
-    ? x.shape.map((n, axis) => (over.includes(axis) ? 1 : n))
-    : x.shape.filter((_, axis) => !over.includes(axis));
-  return reshape(kept, shape);
+function scaledSum(x: Tensor, options: ReduceOptions, scaleOf: (count: number) => number): Tensor {
+  const { axes, shape } = reductionOf(x, options);
+  const count = axes.reduce((n, axis) => n * x.shape[axis], 1);
+  return reshape(count === 1 ? x : apply(sumOp, [x], { axes, scale: scaleOf(count) }), shape);
+}
+
+/** The axes that are reduced over, none negative, and the shape that results. */
+function reductionOf({ shape, rank }: Tensor, { axes, keepDims = false }: ReduceOptions) {
+  const over = (axes ?? shape.map((_, axis) => axis)).map(axis => normalizeAxis(axis, rank));
+  const result = keepDims
+    ? shape.map((n, axis) => (over.includes(axis) ? 1 : n))
+    : shape.filter((_, axis) => !over.includes(axis));
+  return { axes: over, shape: result };
+}
+
+const sumProductOp: Op<{ axes: readonly number[] }> = {
+  name: 'sumProduct',
+  forward: ([x, y], { axes }) => reduceProduct(x, y, axes),
+  vjp: (g, { inputs: [x, y], needs }) =>
+    x === y ? [mul(mul(g, 2), x)] : [needs[0] ? mul(g, y) : undefined, needs[1] ? mul(g, x) : undefined],
+};
+
+/** The sum over axes of x y, two tensors of one shape, without their product in memory. */
+export function sumProduct(x: Tensor, y: Tensor, options: ReduceOptions = {}): Tensor {
+  if (!sameShape(x.shape, y.shape)) throw new Error(`sumProduct: ${x} and ${y} are of different shapes`);
+  const { axes, shape } = reductionOf(x, options);
+  return reshape(apply(sumProductOp, [x, y], { axes }), shape);
 }
 
 /** The mean over axes. */
@@ -47,9 +66,20 @@ export function constantMax(x: Tensor, { axes }: { axes: readonly number[] }): T
 /** Sums a tensor down to a shape that broadcasts to its own: the adjoint of broadcasting. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
-  const offset = x.rank - shape.length;
-  const axes = x.shape.flatMap((n, axis) => (axis < offset || (shape[axis - offset] === 1 && n > 1) ? [axis] : []));
-  return reshape(sum(x, { axes, keepDims: true }), shape);
+  return reshape(sum(x, { axes: repeatedAxes(x.shape, shape), keepDims: true }), shape);
+}
+
+/** sumTo(x y, shape): the adjoint of a product in an operand of this shape. */
+export function sumProductTo(x: Tensor, y: Tensor, shape: Shape): Tensor {
+  const axes = repeatedAxes(x.shape, shape);
+  if (axes.length === 0 || !sameShape(x.shape, y.shape)) return sumTo(mul(x, y), shape);
+  return reshape(sumProduct(x, y, { axes }), shape);
+}
+
+/** The axes along which a tensor of shape `part` is repeated where it broadcasts to `whole`. */
+function repeatedAxes(whole: Shape, part: Shape): number[] {
+  const offset = whole.length - part.length;
+  return whole.flatMap((n, axis) => (axis < offset || (part[axis - offset] === 1 && n > 1) ? [axis] : []));
 }
 
 /** The variance over axes; `correction` 0 divides by n, 1 by n - 1. */
@@ -58,6 +88,6 @@ export function variance(
   { correction = 0, axes, keepDims }: ReduceOptions & { correction?: number } = {},
 ): Tensor {
   const centred = sub(x, mean(x, { axes, keepDims: true }));
-  const total = sum(mul(centred, centred), { axes, keepDims });
+  const total = sumProduct(centred, centred, { axes, keepDims });
   return affine(total, 1 / (x.size / Math.max(1, sizeOf(total.shape)) - correction), 0);
 }

@@ -13,6 +13,8 @@ const COMBINE = {
   max: { EXPRESSION: 'max(x, y)', INITIAL: '-3.4028234663852886e38' },
 } as const;
 
+const COLLECT = { sum: 'dot(v, vec4f(1.0))', max: 'max(max(v.x, v.y), max(v.z, v.w))' } as const;
+
 export type Reduction = keyof typeof COMBINE;
 
 /**
@@ -20,10 +22,25 @@ export type Reduction = keyof typeof COMBINE;
  * alone.
  */
 export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum', scale = 1): Tensor {
+  return reduceTerms(x, undefined, axes, kind, scale);
+}
+
+/** scale times the sum over axes, which stay with length 1, of the product of two tensors of one shape. */
+export function reduceProduct(x: Tensor, y: Tensor, axes: readonly number[], scale = 1): Tensor {
+  return reduceTerms(x, y, axes, 'sum', scale);
+}
+
+function reduceTerms(
+  x: Tensor,
+  y: Tensor | undefined,
+  axes: readonly number[],
+  kind: Reduction,
+  scale: number,
+): Tensor {
   const reducedAxes = new Set(axes.map(axis => normalizeAxis(axis, x.rank)));
   const shape = x.shape.map((n, axis) => (reducedAxes.has(axis) ? 1 : n));
   if (x.parts) {
-    const total = reduceParts(x, reducedAxes, shape, kind);
+    const total = reduceParts(y ? binary(x, y, 'x * y') : x, reducedAxes, shape, kind);
     return scale === 1 ? total : unary(total, 'a * x', scale);
   }
   const { device } = x;
@@ -36,14 +53,25 @@ export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'su
   // Long reductions with few results are cut over several workgroups, then added.
   const splits = lanes > 1 && keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
   const output = device.empty(splits > 1 ? [keptSize, splits] : shape);
+  // The last axis, where it is reduced, is taken four elements at a time; all others then are whole vectors apart.
+  const width = reduced.strides[2] === 1 && reduced.shape[2] % 4 === 0 ? 4 : 1;
   const kernel = device.kernel(REDUCE, {
-    text: COMBINE[kind],
+    text: {
+      ...COMBINE[kind],
+      COLLECT: width === 4 ? COLLECT[kind] : 'v',
+      ELEMENT: width === 4 ? 'vec4f' : 'f32',
+      TERM: y ? 'x * y' : 'x',
+    },
     constants: { LANES: lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
   });
-  const words = [keptSize, length, splits, Math.ceil(length / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];
-  words.push(...kept.shape, 0, ...kept.strides, 0, ...reduced.shape, 0, ...reduced.strides, 0);
+  const count = length / width;
+  const words = [keptSize, count, splits, Math.ceil(count / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];
+  const inVectors = (strides: readonly number[]) => strides.map(stride => Math.ceil(stride / width));
+  const [outer, middle, inner] = reduced.shape;
+  words.push(...kept.shape, 0, ...inVectors(kept.strides), 0);
+  words.push(outer, middle, inner / width, 0, ...inVectors(reduced.strides), 0);
   const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
-  device.dispatch(kernel, [x, output], words, [gx, gy, splits]);
+  device.dispatch(kernel, [x, y ?? x, output], words, [gx, gy, splits]);
   return splits > 1 ? reduce(output, [1], kind, scale).view(shape) : output;
 }
 
