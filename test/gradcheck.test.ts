@@ -170,6 +170,20 @@ const cases: Record<string, Case[]> = {
   l2Norm: [image(x => ops.l2Norm(x, [1, 2]))],
   l2Normalize: [unary(x => ops.l2Normalize(x, 1))],
   cosineSimilarity: [{ inputs: [[[3, 7]], [[3, 7]]], run: (a, b) => ops.cosineSimilarity(a, b, 1) }],
+  channelGate: [
+    { inputs: [[[2, 4, 3, 3]], [[3, 4]], [[4, 3]]], run: (x, w1, w2) => ops.channelGate(x, { w1, w2 }) },
+    {
+      inputs: [[[2, 3, 2, 5], apart], [[2, 3]], [[3, 2]], [[2], positive], [[3]], [[2, 3, 2, 5]]],
+      run: (x, w1, w2, b1, b2, shortcut) => ops.channelGate(x, { w1, w2, b1, b2, shortcut, withMax: true }),
+    },
+    // More hidden units than the kernels have room for.
+    { inputs: [[[1, 2, 2, 2]], [[257, 2]], [[2, 257], small]], run: (x, w1, w2) => ops.channelGate(x, { w1, w2 }) },
+  ],
+  maxMean: [
+    image(x => ops.maxMean(x, 'pixels'), [2, 3, 5, 5], apart),
+    image(x => ops.maxMean(x, 'channels'), [2, 3, 3, 5], apart),
+    image(x => ops.maxMean(ops.square(x), 'pixels'), [1, 2, 33, 40], apart),
+  ],
   cosineDistance: [
     { inputs: [[[3, 7]], [[3, 7]]], run: (x, y) => ops.cosineDistance([x], [y]) },
     {

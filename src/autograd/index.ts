@@ -1,10 +1,12 @@
 export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient, variable } from './graph.ts';
 export * from './ops/batchNorm.ts';
+export * from './ops/channelGate.ts';
 export * from './ops/composed.ts';
 export * from './ops/conv.ts';
 export * from './ops/cosine.ts';
 export * from './ops/elementwise.ts';
 export * from './ops/linear.ts';
+export * from './ops/maxMean.ts';
 export * from './ops/perceptual.ts';
 export * from './ops/pool.ts';
 export * from './ops/reduce.ts';

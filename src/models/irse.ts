@@ -31,10 +31,10 @@ export class SqueezeExcite extends Module {
     this.fc2 = this.child('fc2', new Conv2d(hidden, channels, { kernel: 1, bias: false }));
   }
 
-  forward(x: Tensor): Tensor {
-    const squeezed = ops.mean(x, { axes: [2, 3], keepDims: true });
-    const excitation = ops.sigmoid(this.fc2.forward(ops.relu(this.fc1.forward(squeezed))));
-    return ops.mul(x, excitation);
+  /** The scaled channels, plus the shortcut [B, C, H, W] where there is one. */
+  forward(x: Tensor, shortcut?: Tensor): Tensor {
+    const [w1, w2] = [this.fc1, this.fc2].map(({ weight }) => ops.reshape(weight.value, weight.shape.slice(0, 2)));
+    return ops.channelGate(x, { w1, w2, shortcut });
   }
 }
 
@@ -52,6 +52,7 @@ export interface UnitOptions {
 export class ResidualUnit extends Module {
   private readonly shortcut: Layer;
   private readonly residual: Sequential;
+  private readonly excite: SqueezeExcite | undefined;
 
   constructor(inChannels: number, channels: number, { stride, mode = 'ir_se', seRatio }: UnitOptions) {
     super();
@@ -73,13 +74,16 @@ export class ResidualUnit extends Module {
         new PReLU(channels),
         new Conv2d(channels, channels, { kernel: 3, stride, padding: 1, bias: false }),
         new BatchNorm(channels),
-        ...(mode === 'ir_se' ? [new SqueezeExcite(channels, seRatio)] : []),
       ]),
     );
+    this.excite = mode === 'ir_se' ? new SqueezeExcite(channels, seRatio) : undefined;
+    if (this.excite) this.child('res_layer.5', this.excite);
   }
 
   forward(x: Tensor): Tensor {
-    return ops.add(this.residual.forward(x), this.shortcut.forward(x));
+    const residual = this.residual.forward(x);
+    const shortcut = this.shortcut.forward(x);
+    return this.excite ? this.excite.forward(residual, shortcut) : ops.add(residual, shortcut);
   }
 }
 
