@@ -18,9 +18,10 @@
 // The horizontal stride, and how many horizontal taps share a window: KW, or 1 where that is large.
 //: let STRIDE = 1
 //: let TAPS = 3
-// 1 where W and OW are multiples of 4 and TAPS is KW: lines are then read and written as aligned vectors.
-//: let ALIGNED = 0
-// How far the window's first pixel lies behind the start of a vector: -pad_x modulo 4 where ALIGNED, else 0.
+// 1 where W is a multiple of 4 and TAPS is KW, or where OW is one: lines are then read, or written, as aligned vectors.
+//: let VECTOR_INPUT = 0
+//: let VECTOR_OUTPUT = 0
+// How far the window's first pixel lies behind the start of a vector: -pad_x modulo 4 with VECTOR_INPUT, else 0.
 //: let SHIFT = 0
 // The vectors that a window's line touches.
 //: let WINDOW = (SHIFT + STRIDE * (4 * VECTORS - 1) + TAPS + 3) / 4
@@ -46,15 +47,20 @@ struct Params {
   weight_tap: u32, // modulo 2^32: the taps may go backwards
 }
 
-//: if ALIGNED
+//: if VECTOR_INPUT
 alias Pixels = vec4f;
 //: else
 alias Pixels = f32;
 //: end
+//: if VECTOR_OUTPUT
+alias Stored = vec4f;
+//: else
+alias Stored = f32;
+//: end
 
 @group(0) @binding(0) var<storage, read> input: array<Pixels>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<Pixels>;
+@group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -65,7 +71,7 @@ fn store(plane: u32, row: u32, column: u32, value: vec4f) {
     return;
   }
   let at = (plane * params.out_height + row) * params.out_width + column;
-//: if ALIGNED
+//: if VECTOR_OUTPUT
   output[at / 4] = value;
 //: else
   output[at] = value.x;
@@ -101,7 +107,7 @@ fn main(
   let w$o = filters + min(first + $o, last) * params.weight_output;
 //: end
 
-//: if ALIGNED
+//: if VECTOR_INPUT
   let width = params.width / 4;
 //: else
   let width = params.width;
@@ -126,7 +132,7 @@ fn main(
 //: end
     for (var tap = 0u; tap < params.kernel_width; tap += $TAPS) {
 //: for v in 0..WINDOW
-//: if ALIGNED
+//: if VECTOR_INPUT
       // A vector lies inside the image or outside as a whole.
       let x$v = left + $(4 * v);
       let at$v = clamp(x$v, 0, params.width - 4) / 4;
@@ -152,7 +158,7 @@ fn main(
 //: for r in 0..ROWS
           let origin$r = line$r + i32(c) * plane;
 //: for v in 0..WINDOW
-//: if ALIGNED
+//: if VECTOR_INPUT
           let p$(r)_$v = input[origin$r + at$v] * mask$(r)_$v;
 //: else
           let p$(r)_$v = mask$(r)_$v * vec4f(
@@ -176,7 +182,8 @@ fn main(
 //: let k = j + STRIDE
 //: let l = k + STRIDE
           s$(o)_$(r)_$v = fma(
-            vec4f(p$(r)_$(i / 4)[$(i % 4)], p$(r)_$(j / 4)[$(j % 4)], p$(r)_$(k / 4)[$(k % 4)], p$(r)_$(l / 4)[$(l % 4)]),
+            vec4f(
+              p$(r)_$(i / 4)[$(i % 4)], p$(r)_$(j / 4)[$(j % 4)], p$(r)_$(k / 4)[$(k % 4)], p$(r)_$(l / 4)[$(l % 4)]),
             w$(o)_$b,
             s$(o)_$(r)_$v,
           );

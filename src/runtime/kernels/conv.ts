@@ -15,8 +15,9 @@ const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
 const WEIGHT_3X3 = { name: 'conv2d_weight_gradient_3x3', source: weight3x3Source };
 /** Kernels up to this width are unrolled. */
 const MOST_TAPS = 7;
+/** Lanes of a workgroup: the vectors of the CPU drivers. */
+const WORKGROUP = 8;
 const CHANNELS = 8;
-const PIXELS = 4;
 const TAPS = 4;
 
 /** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
@@ -69,25 +70,27 @@ function correlate(
   const [, , kh, kw] = w.shape;
   const { device } = x;
   const y = device.empty(shape);
-  const aligned = width % 4 === 0 && outWidth % 4 === 0 && kw <= MOST_TAPS && stride[1] <= 4;
+  // Wide kernels take their taps one by one.
   const taps = kw <= MOST_TAPS ? kw : 1;
+  const vectorInput = width % 4 === 0 && taps === kw;
   const vectors = outWidth > 4 ? 2 : 1;
   const rows = Math.min(4 / vectors, outHeight);
   const outputs = taps === 1 ? 8 : 4;
   const kernel = device.kernel(CONV, {
-    constants: { WORKGROUP: 8 },
+    constants: { WORKGROUP },
     tile: {
       OUTPUTS: outputs,
       ROWS: rows,
       VECTORS: vectors,
       STRIDE: stride[1],
       TAPS: taps,
-      ALIGNED: aligned ? 1 : 0,
-      SHIFT: aligned ? (4 - (padding[1] % 4)) % 4 : 0,
+      VECTOR_INPUT: Number(vectorInput),
+      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
     },
   });
   const patches = n * Math.ceil(outHeight / rows) * Math.ceil(outWidth / (4 * vectors));
-  const [gridX, gridY] = grid(patches, 8);
+  const [gridX, gridY] = grid(patches, WORKGROUP);
   const sizes = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
   const words = [...sizes, group, output, channel, start, tap];
   device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, outputs), gridY]);
@@ -123,14 +126,30 @@ export function convTranspose2d(
     return correlate(x, w, shape, { stride, padding: full, groups }, { ...steps, start: taps - 1, tap: -1 });
   }
   const y = device.empty(shape);
-  const rows = Math.ceil(outHeight / stride[0]);
-  const quads = n * rows * Math.ceil(Math.ceil(outWidth / stride[1]) / PIXELS);
-  const workgroup = quads > 256 ? 64 : 32;
-  const kernel = device.kernel(TRANSPOSE, { constants: { WORKGROUP: workgroup } });
-  const words = [n, c, height, width, o, outHeight, outWidth, groups, kh, kw, ...stride, ...padding];
-  const [gridX, gridY] = grid(quads, workgroup);
-  const phases = stride[0] * stride[1];
-  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups), phases * gridY]);
+  const vectorInput = width % 4 === 0;
+  const first = Math.ceil((padding[1] - kw + 1) / stride[1]);
+  const vectors = outWidth > 4 * stride[1] ? Math.ceil(4 / stride[1] ** 2) : 1;
+  const rows = vectors === 1 && stride[1] < 4 ? 2 : 1;
+  const kernel = device.kernel(TRANSPOSE, {
+    constants: { WORKGROUP },
+    tile: {
+      ROWS: rows,
+      VECTORS: vectors,
+      STRIDE: stride[1],
+      TAPS: kw,
+      PAD: padding[1],
+      FIRST: first,
+      LAST: Math.floor((stride[1] - 1 + padding[1]) / stride[1]) + 1,
+      VECTOR_INPUT: Number(vectorInput),
+      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      SHIFT: vectorInput ? modulo(first, 4) : 0,
+    },
+  });
+  const across = Math.ceil(outWidth / (4 * vectors * stride[1]));
+  const patches = n * Math.ceil(Math.ceil(outHeight / stride[0]) / rows) * across;
+  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, stride[0], padding[0]];
+  const [gridX, gridY] = grid(patches, WORKGROUP);
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(o, groups, 4), stride[0] * gridY]);
   return y;
 }
 
@@ -179,4 +198,9 @@ export function conv2dWeightGradient(
 /** Blocks of output channels, which do not cross groups. */
 function channelBlocks(channels: number, groups: number, block = CHANNELS): number {
   return groups * Math.ceil(channels / groups / block);
+}
+
+/** The remainder from 0 on, also of a negative number. */
+function modulo(a: number, b: number): number {
+  return ((a % b) + b) % b;
 }
