@@ -130,5 +130,6 @@ function matches({ name, kind }: Candidate, wanted: string): boolean {
   const asked = wanted.toLowerCase();
   if (asked === 'gpu') return kind === 'gpu';
   // Mesa's CPU driver calls its device llvmpipe and itself lavapipe.
-  return name.toLowerCase().replace('llvmpipe', 'llvmpipe lavapipe').includes(asked);
+  const names = /llvmpipe/i.test(name) ? [name, 'lavapipe'] : [name];
+  return names.some(other => other.toLowerCase().includes(asked));
 }
