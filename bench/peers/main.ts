@@ -96,7 +96,7 @@ async function compareOn(one: Case, adapter: string): Promise<Row> {
 }
 
 function printHeader(adapter: string, versions: Record<string, string>, adapters: Record<string, string>): void {
-  console.log(`${adapter}, ${options.rounds} rounds`);
+  console.log(`${adapter}, rounds: ${options.rounds}`);
   for (const { name } of libraries)
     console.log(`${name} ${versions[name]}${adapters[name] ? ` on ${adapters[name]}` : ''}`);
   const names = libraries.map(({ name }) => name.padStart(12)).join('');

@@ -1,5 +1,14 @@
 /** What must come out of a case, in double precision on the CPU: slow and plain. */
-import { type Case, classifier, convOperands, matmulOperands, samplesOf, sizeOf, trainingOperands } from './cases.ts';
+import {
+  type Case,
+  classifier,
+  convOperands,
+  matmulOperands,
+  samplesOf,
+  sizeOf,
+  trainingOperands,
+  type Values,
+} from './cases.ts';
 
 /** Of each output of a case the values at `samplesOf` its size; of a training, the losses of its first steps. */
 export function reference(one: Case): number[][] {
@@ -16,7 +25,7 @@ export function reference(one: Case): number[][] {
       }),
     ];
   }
-  const { x, w, g } = convOperands(one);
+  const { x, w, g } = mapped(convOperands(one));
   if (one.kind === 'conv2d') return [samplesOf(g.data.length).map(at => convolved(x, w, 1, g.shape, at))];
   return [
     samplesOf(x.data.length).map(at => inputGradient(g, w, 1, x.shape, at)),
@@ -24,18 +33,20 @@ export function reference(one: Case): number[][] {
   ];
 }
 
-type Map = { readonly shape: readonly number[]; readonly data: ArrayLike<number> };
+/** One type of array for all, so that the loops below are compiled for it alone. */
+type Map = { readonly shape: readonly number[]; readonly data: Float64Array };
 
 /** Element `at` of the convolution of x with w, padding 1; `shape` is that of the result. */
 function convolved(x: Map, w: Map, stride: number, shape: readonly number[], at: number): number {
   const [n, o, row, column] = coordinates(shape, at);
   const [, channels, height, width] = x.shape;
   let sum = 0;
-  for (let c = 0; c < channels; c++) {
-    for (let tap = 0; tap < 9; tap++) {
-      const [y, z] = [row * stride + Math.floor(tap / 3) - 1, column * stride + (tap % 3) - 1];
-      if (y < 0 || z < 0 || y >= height || z >= width) continue;
-      sum += x.data[((n * channels + c) * height + y) * width + z] * w.data[(o * channels + c) * 9 + tap];
+  for (let tap = 0; tap < 9; tap++) {
+    const [y, z] = [row * stride + Math.floor(tap / 3) - 1, column * stride + (tap % 3) - 1];
+    if (y < 0 || z < 0 || y >= height || z >= width) continue;
+    let from = (n * channels * height + y) * width + z;
+    for (let c = 0; c < channels; c++, from += height * width) {
+      sum += x.data[from] * w.data[(o * channels + c) * 9 + tap];
     }
   }
   return sum;
@@ -49,8 +60,9 @@ function inputGradient(g: Map, w: Map, stride: number, shape: readonly number[],
   for (let tap = 0; tap < 9; tap++) {
     const [y, z] = [(row + 1 - Math.floor(tap / 3)) / stride, (column + 1 - (tap % 3)) / stride];
     if (!Number.isInteger(y) || !Number.isInteger(z) || y < 0 || z < 0 || y >= height || z >= width) continue;
-    for (let o = 0; o < outputs; o++) {
-      sum += g.data[((n * outputs + o) * height + y) * width + z] * w.data[(o * shape[1] + c) * 9 + tap];
+    let from = (n * outputs * height + y) * width + z;
+    for (let o = 0; o < outputs; o++, from += height * width) {
+      sum += g.data[from] * w.data[(o * shape[1] + c) * 9 + tap];
     }
   }
   return sum;
@@ -78,8 +90,21 @@ function weightGradient(x: Map, g: Map, stride: number, shape: readonly number[]
   return sum;
 }
 
+function mapped<K extends string>(values: Record<K, Values>): Record<K, Map> {
+  const entries = Object.entries<Values>(values);
+  return Object.fromEntries(
+    entries.map(([name, { shape, data }]) => [name, { shape, data: Float64Array.from(data) }]),
+  ) as Record<K, Map>;
+}
+
 function coordinates(shape: readonly number[], at: number): number[] {
-  return shape.map((length, axis) => Math.floor(at / sizeOf(shape.slice(axis + 1))) % length);
+  const result = new Array<number>(shape.length);
+  let rest = at;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    result[axis] = rest % shape[axis];
+    rest = Math.floor(rest / shape[axis]);
+  }
+  return result;
 }
 
 function whole(shape: readonly number[], element: (at: number) => number): Map {
@@ -93,16 +118,17 @@ function trainingLosses(): number[] {
   const weights = parameters.map(({ data }) => Float64Array.from(data));
   const moments = weights.map(({ length }) => [new Float64Array(length), new Float64Array(length)]);
   const kernel = (layer: number): Map => ({ shape: parameters[2 * layer].shape, data: weights[2 * layer] });
+  const { x: input } = mapped({ x });
   const losses: number[] = [];
   for (let step = 1; step <= checkedSteps; step++) {
-    const maps: Map[] = [x];
+    const maps: Map[] = [input];
     for (const [layer, { out, stride }] of convolutions.entries()) {
-      const input = maps[layer];
-      const side = input.shape[2] / stride;
+      const below = maps[layer];
+      const side = below.shape[2] / stride;
       const shape = [images, out, side, side];
       const bias = weights[2 * layer + 1];
       const relu = (at: number) =>
-        Math.max(0, convolved(input, kernel(layer), stride, shape, at) + bias[coordinates(shape, at)[1]]);
+        Math.max(0, convolved(below, kernel(layer), stride, shape, at) + bias[coordinates(shape, at)[1]]);
       maps.push(whole(shape, relu));
     }
     const last = maps[maps.length - 1];
@@ -110,8 +136,9 @@ function trainingLosses(): number[] {
     const pooled = whole([images, last.shape[1]], at => mean(last.data, at * pixels, pixels));
     const { loss, gradient } = head(pooled, weights[6], weights[7], labels, classes);
     losses.push(loss);
+    if (step === checkedSteps) break;
 
-    const gradients = new Array<ArrayLike<number>>(weights.length);
+    const gradients = new Array<Float64Array>(weights.length);
     const width = pooled.shape[1];
     gradients[6] = whole([classes, width], at => {
       const [k, c] = [Math.floor(at / width), at % width];
@@ -127,16 +154,16 @@ function trainingLosses(): number[] {
       return sum / pixels;
     });
     for (let layer = convolutions.length - 1; layer >= 0; layer--) {
-      const [input, output] = [maps[layer], maps[layer + 1]];
+      const [below, above] = [maps[layer], maps[layer + 1]];
       const through = g;
-      const masked = whole(output.shape, at => (output.data[at] > 0 ? through.data[at] : 0));
+      const masked = whole(above.shape, at => (above.data[at] > 0 ? through.data[at] : 0));
       const { stride } = convolutions[layer];
       const { shape } = parameters[2 * layer];
-      gradients[2 * layer] = whole(shape, at => weightGradient(input, masked, stride, shape, at)).data;
+      gradients[2 * layer] = whole(shape, at => weightGradient(below, masked, stride, shape, at)).data;
       const bias = new Float64Array(shape[0]);
       for (let at = 0; at < masked.data.length; at++) bias[coordinates(masked.shape, at)[1]] += masked.data[at];
       gradients[2 * layer + 1] = bias;
-      if (layer > 0) g = whole(input.shape, at => inputGradient(masked, kernel(layer), stride, input.shape, at));
+      if (layer > 0) g = whole(below.shape, at => inputGradient(masked, kernel(layer), stride, below.shape, at));
     }
     for (const [i, weight] of weights.entries()) {
       const [m, v] = moments[i];
@@ -171,7 +198,7 @@ function head(pooled: Map, weight: Float64Array, bias: Float64Array, labels: rea
   return { loss, gradient };
 }
 
-function mean(data: ArrayLike<number>, from: number, count: number): number {
+function mean(data: Float64Array, from: number, count: number): number {
   let sum = 0;
   for (let i = from; i < from + count; i++) sum += data[i];
   return sum / count;
