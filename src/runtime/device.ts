@@ -1,6 +1,7 @@
 import { openAdapter } from '#adapter';
 import type { OpenedAdapter } from './adapter.ts';
 import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
+import { currentLabel } from './labels.ts';
 import { ALIGNMENT, type Block, Memory, placeOf } from './memory.ts';
 import { cut, piecesOf } from './parts.ts';
 import { Arena, Program, Recorder } from './program.ts';
@@ -136,11 +137,10 @@ export class Device {
     if (values.length !== tensor.size) throw new Error(`${values.length} values do not fill ${tensor}`);
     const TypedArray = tensor.dtype === 'u32' ? Uint32Array : Float32Array;
     const data = values instanceof TypedArray ? values : TypedArray.from(values);
-    this.flush();
     let at = 0;
     for (const part of tensor.parts ?? [tensor]) {
       const { buffer, offset } = placeOf(part.slice);
-      this.gpu.queue.writeBuffer(buffer, offset, data as Float32Array<ArrayBuffer>, at, part.size);
+      this.stream.write(buffer, offset, data, at, part.size);
       at += part.size;
     }
   }
@@ -194,7 +194,7 @@ export class Device {
       this.stream.copy(slice, buffer);
       return buffer;
     });
-    this.flush();
+    await this.stream.drain();
     return this.collect(staging, parts, tensor.bytes);
   }
 
@@ -260,11 +260,19 @@ export class Device {
 
   /**
    * Appends a dispatch: storage bindings in the shader's order, then its uniform block as 32-bit words (floats through
-   * `floatBits`), then the number of workgroups.
+   * `floatBits`), then the number of workgroups. `flop` tells the profiler how many arithmetic operations it takes.
    */
-  dispatch(kernel: Kernel, tensors: readonly Tensor[], words: readonly number[], groups: readonly number[]): void {
+  dispatch(
+    kernel: Kernel,
+    tensors: readonly Tensor[],
+    words: readonly number[],
+    groups: readonly number[],
+    flop = 0,
+  ): void {
     if (this.failure) this.throwFailure();
-    const dispatch = { kernel, slices: tensors.map(tensor => tensor.slice), words, groups };
+    const isNoted = this.recorder !== undefined || this.stream.isTimed;
+    const work = isNoted ? { shapes: tensors.map(({ shape }) => shape), flop, label: currentLabel() } : undefined;
+    const dispatch = { kernel, slices: tensors.map(tensor => tensor.slice), words, groups, work };
     if (this.recorder) {
       for (const tensor of tensors) this.refuseForeign(tensor, `kernel ${kernel.name}`);
       this.recorder.commands.push(dispatch);
@@ -317,7 +325,7 @@ export class Device {
 
   /** Submits and waits until the device has done everything. Throws what WebGPU reported since the last wait. */
   async finish(): Promise<void> {
-    this.flush();
+    await this.stream.drain();
     await settle(this.gpu.queue.onSubmittedWorkDone());
     this.throwFailure();
   }

@@ -16,6 +16,9 @@ export interface Ceilings {
   readonly arithmetic: number;
   /** GB/s of a copy much larger than any cache, bytes read and bytes written counted. */
   readonly bandwidth: number;
+  /** Microseconds a dispatch, of 1000 in one pass with bind groups made before: the host's part and the device's. */
+  readonly dispatchHost: number;
+  readonly dispatchDevice: number;
 }
 
 /** What an adapter does on this machine, each the median of several runs. */
@@ -23,9 +26,6 @@ export interface Measurements extends Ceilings {
   /** GFLOP/s of the runtime's own kernels, with the shapes of CONV_SHAPE and MATMUL_SIZE. */
   readonly conv2d: number;
   readonly matmul: number;
-  /** Microseconds a dispatch, of 1000 in one pass with bind groups made before: the host's part and the device's. */
-  readonly dispatchHost: number;
-  readonly dispatchDevice: number;
   /** Microseconds from a dispatch of one workgroup until the host has its result. */
   readonly readback: number;
 }
@@ -42,7 +42,11 @@ const FMA_FLOP = 128;
 
 /** The adapter's ceilings. Takes about a second. */
 export async function measureCeilings(device: Device): Promise<Ceilings> {
-  return { arithmetic: await measureArithmetic(device), bandwidth: await measureCopy(device) };
+  return {
+    arithmetic: await measureArithmetic(device),
+    bandwidth: await measureCopy(device),
+    ...(await measureDispatch(device)),
+  };
 }
 
 /** Everything that `wgrad doctor` prints: 2 to 4 seconds on a GPU or on lavapipe, some 6 on SwiftShader. */
@@ -51,7 +55,6 @@ export async function measure(device: Device): Promise<Measurements> {
     ...(await measureCeilings(device)),
     conv2d: await measureConv2d(device),
     matmul: await measureMatmul(device),
-    ...(await measureDispatch(device)),
     readback: await measureReadback(device),
   };
 }
@@ -105,7 +108,7 @@ async function measureMatmul(device: Device): Promise<number> {
 }
 
 /** Encodes by hand: one pass, and no work of the device overlaps the host's. */
-async function measureDispatch(device: Device): Promise<Pick<Measurements, 'dispatchHost' | 'dispatchDevice'>> {
+async function measureDispatch(device: Device): Promise<Pick<Ceilings, 'dispatchHost' | 'dispatchDevice'>> {
   const { gpu } = device;
   const { pipeline, layout } = device.kernel(FILL);
   const y = gpu.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE });

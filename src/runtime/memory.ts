@@ -114,7 +114,7 @@ export class Memory {
 
   destroyBuffer(buffer: GPUBuffer): void {
     this.reservedBytes -= buffer.size;
-    buffer.destroy();
+    this.device.stream.destroyBuffer(buffer);
   }
 
   /** Opens a scope; `close` gives back what was made in it but for `survivors`, which move to the scope around it. */

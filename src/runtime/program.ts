@@ -2,7 +2,7 @@ import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import type { Block } from './memory.ts';
 import { type Lifetime, type MemoryPlan, planMemory } from './memoryPlan.ts';
-import type { Command, Copy } from './stream.ts';
+import type { Command, Copy, Dispatch } from './stream.ts';
 import type { Slice } from './tensor.ts';
 import { tensorsIn } from './tensorsIn.ts';
 
@@ -44,7 +44,7 @@ export class Arena {
 }
 
 /** A dispatch with all that was made for it, or a copy. */
-type Ready = { pipeline: GPUComputePipeline; bindGroup: GPUBindGroup; groups: readonly number[] } | Copy;
+type Ready = { dispatch: Dispatch; bindGroup: GPUBindGroup } | Copy;
 
 /**
  * A function's work on the device, recorded once and repeated by `run()`: the host then only encodes. Its temporaries
@@ -55,6 +55,8 @@ export class Program<T> {
   readonly dispatches: number;
   /** Where the temporaries lie; `plan.needed` is what they need at least. */
   readonly plan: MemoryPlan;
+  /** Of each temporary: its size, and the commands that first and last use it. */
+  readonly lifetimes: readonly Lifetime[];
   private ready: Ready[] = [];
   private readyFor = '';
   private readonly temporaries: readonly Block[];
@@ -80,6 +82,7 @@ export class Program<T> {
       [...used].filter(block => block.buffer && !this.outputs.has(block)).map(block => [block, block.lent]),
     );
     const { lifetimes, conflicts } = usesOf(commands, this.temporaries);
+    this.lifetimes = lifetimes;
     this.plan = planMemory(lifetimes, conflicts, device.limits.maxBufferSize);
   }
 
@@ -90,6 +93,10 @@ export class Program<T> {
     memory.keep(block);
     block.buffer = own.buffer;
     return own;
+  }
+
+  get commands(): readonly Command[] {
+    return this.recorder.commands;
   }
 
   /** The kernels that it uses. */
@@ -111,7 +118,7 @@ export class Program<T> {
     if (this.readyFor !== generation) this.bind();
     this.readyFor = generation;
     for (const command of this.ready) {
-      if ('pipeline' in command) device.stream.encode(command.pipeline, command.bindGroup, command.groups);
+      if ('dispatch' in command) device.stream.encode(command.dispatch, command.bindGroup);
       else device.stream.copy(command.source, command.target);
     }
     device.dispatches += this.dispatches;
@@ -128,8 +135,8 @@ export class Program<T> {
     });
     this.ready = this.recorder.commands.map(command => {
       if (!('kernel' in command)) return command;
-      const { kernel, slices, words, groups } = command;
-      return { pipeline: kernel.pipeline, bindGroup: device.stream.bind(kernel, slices, words), groups };
+      const { kernel, slices, words } = command;
+      return { dispatch: command, bindGroup: device.stream.bind(kernel, slices, words) };
     });
   }
 

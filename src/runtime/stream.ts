@@ -1,5 +1,8 @@
 import type { Kernel } from './kernel.ts';
+import type { Label } from './labels.ts';
 import { type Block, placeOf } from './memory.ts';
+import type { DispatchTimer } from './profiler.ts';
+import type { Shape } from './shape.ts';
 import type { Slice } from './tensor.ts';
 
 /** A kernel on ranges of buffers, in the order of its bindings; the words are its uniform block, if it has one. */
@@ -9,6 +12,17 @@ export interface Dispatch {
   readonly words: readonly number[];
   /** Workgroups along x, y and z. */
   readonly groups: readonly number[];
+  /** What it is, for the profiler: noted where programs are recorded or dispatches timed. */
+  readonly work?: Work;
+}
+
+/** What a dispatch computes. */
+export interface Work {
+  /** Of the tensors of its bindings. */
+  readonly shapes: readonly Shape[];
+  /** Arithmetic operations; 0 where that is not stated. */
+  readonly flop: number;
+  readonly label: Label | undefined;
 }
 
 /** The bytes of one range, copied to another of the same length. */
@@ -38,11 +52,23 @@ export class CommandStream {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private pending = 0;
+  private timer: DispatchTimer | undefined;
 
   constructor(private readonly gpu: GPUDevice) {}
 
+  get isTimed(): boolean {
+    return this.timer !== undefined;
+  }
+
+  /** From now on dispatches are timed, each in a pass of its own; undefined ends that. */
+  time(timer: DispatchTimer | undefined): void {
+    this.flush();
+    this.timer = timer;
+  }
+
   /** Appends a dispatch, with a bind group of its content that is made once. */
-  dispatch({ kernel, slices, words, groups }: Dispatch): void {
+  dispatch(dispatch: Dispatch): void {
+    const { kernel, slices, words } = dispatch;
     let key = `${kernel.id}`;
     for (const { block, offset, bytes } of slices) key += `,${block.id}:${offset}:${bytes}`;
     if (words.length > 0) key += `,u${this.uniform(words).id}`;
@@ -52,16 +78,19 @@ export class CommandStream {
       bindGroup = this.bind(kernel, slices, words);
       this.bindGroups.set(key, bindGroup);
     }
-    this.encode(kernel.pipeline, bindGroup, groups);
+    this.encode(dispatch, bindGroup);
   }
 
   /** Appends a dispatch whose bind group is there. */
-  encode(pipeline: GPUComputePipeline, bindGroup: GPUBindGroup, groups: readonly number[]): void {
+  encode(dispatch: Dispatch, bindGroup: GPUBindGroup): void {
+    const { timer } = this;
+    if (timer) this.endPass(timer);
     if (!this.pass) {
       this.encoder ??= this.gpu.createCommandEncoder();
-      this.pass = this.encoder.beginComputePass();
+      this.pass = this.encoder.beginComputePass(timer?.pass(dispatch));
     }
-    this.pass.setPipeline(pipeline);
+    const { kernel, groups } = dispatch;
+    this.pass.setPipeline(kernel.pipeline);
     this.pass.setBindGroup(0, bindGroup);
     this.pass.dispatchWorkgroups(groups[0], groups[1] ?? 1, groups[2] ?? 1);
     if (++this.pending >= SUBMIT_AFTER) this.flush();
@@ -69,8 +98,7 @@ export class CommandStream {
 
   /** Appends a copy of a range to the front of a buffer or to another range. */
   copy(source: Slice, target: Slice | GPUBuffer): void {
-    this.pass?.end();
-    this.pass = undefined;
+    this.endPass();
     this.encoder ??= this.gpu.createCommandEncoder();
     const from = placeOf(source);
     const to = 'block' in target ? placeOf(target) : { buffer: target, offset: 0 };
@@ -107,21 +135,57 @@ export class CommandStream {
     return block;
   }
 
+  /** Ends the open pass; a timer that defers wants each dispatch in a submission of its own. */
+  private endPass(timer?: DispatchTimer): void {
+    if (timer?.defer) this.flush();
+    this.pass?.end();
+    this.pass = undefined;
+  }
+
   /** Submits what was appended so far. */
   flush(): void {
     if (!this.encoder) return;
     this.pass?.end();
+    this.timer?.ending(this.encoder);
     const commands = this.encoder.finish();
     this.pass = undefined;
     this.encoder = undefined;
     this.pending = 0;
-    this.gpu.queue.submit([commands]);
+    this.inTurn(() => this.gpu.queue.submit([commands]));
+  }
+
+  /** Overwrites a part of a buffer with elements of `data`, after what was appended so far. */
+  write(buffer: GPUBuffer, offset: number, data: Float32Array | Uint32Array, from: number, count: number): void {
+    this.flush();
+    const values = data.subarray(from, from + count) as Float32Array<ArrayBuffer>;
+    if (!this.timer?.defer) this.gpu.queue.writeBuffer(buffer, offset, values);
+    else {
+      const copy = values.slice();
+      this.timer.defer(() => this.gpu.queue.writeBuffer(buffer, offset, copy));
+    }
+  }
+
+  /** Destroys a buffer when what was appended so far is done with it. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.flush();
+    this.inTurn(() => buffer.destroy());
+  }
+
+  private inTurn(action: () => void): void {
+    if (this.timer?.defer) this.timer.defer(action);
+    else action();
+  }
+
+  /** Submits what was appended, and waits until the queue has been given all of it. */
+  async drain(): Promise<void> {
+    this.flush();
+    await this.timer?.drain?.();
   }
 
   /** Forgets the bind groups, which hold their buffers alive, and the uniform blocks. */
   forget(): void {
     this.flush();
-    for (const { buffer } of this.uniforms.values()) buffer!.destroy();
+    for (const { buffer } of this.uniforms.values()) this.destroyBuffer(buffer!);
     this.uniforms.clear();
     this.bindGroups.clear();
     this.generation++;
