@@ -22,7 +22,7 @@ export function batchStatistics(x: Tensor): { mean: Tensor; variance: Tensor } {
   const [samples, channels, plane] = axes(x);
   const mean = device.empty([channels], 'f32', 'batch mean');
   const variance = device.empty([channels], 'f32', 'batch variance');
-  device.dispatch(device.kernel(STATISTICS), [x, mean, variance], [samples, channels, plane], [channels]);
+  device.dispatch(device.kernel(STATISTICS), [x, mean, variance], [samples, channels, plane], [channels], 4 * x.size);
   return { mean, variance };
 }
 
@@ -40,7 +40,8 @@ export function normalize(x: Tensor, { mean, variance, weight, bias, epsilon }: 
   const [, channels, plane] = axes(x);
   const y = device.empty(x.shape);
   const words = [x.size, channels, plane, floatBits(epsilon)];
-  device.dispatch(device.kernel(APPLY), [x, mean, variance, weight, bias, y], words, grid(x.size, WORKGROUP * 4));
+  const bindings = [x, mean, variance, weight, bias, y];
+  device.dispatch(device.kernel(APPLY), bindings, words, grid(x.size, WORKGROUP * 4), 3 * x.size);
   return y;
 }
 
@@ -55,7 +56,7 @@ export function normSums(
   const bias = device.empty([channels]);
   const weight = device.empty([channels]);
   const words = [samples, channels, plane, floatBits(epsilon)];
-  device.dispatch(device.kernel(SUMS), [g, x, mean, variance, bias, weight], words, [channels]);
+  device.dispatch(device.kernel(SUMS), [g, x, mean, variance, bias, weight], words, [channels], 4 * x.size);
   return { bias, weight };
 }
 
@@ -72,6 +73,6 @@ export function normInputGradient(
   // Given statistics do not depend on x: the kernel's sums then count for nothing, and anything finite may stand there.
   const words = [x.size, channels, plane, floatBits(epsilon), floatBits(sums ? channels / x.size : 0)];
   const bindings = [g, x, mean, variance, weight, sums?.bias ?? mean, sums?.weight ?? mean, y];
-  device.dispatch(device.kernel(GRADIENT), bindings, words, grid(x.size, WORKGROUP * 4));
+  device.dispatch(device.kernel(GRADIENT), bindings, words, grid(x.size, WORKGROUP * 4), 7 * x.size);
   return y;
 }

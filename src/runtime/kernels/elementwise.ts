@@ -22,7 +22,8 @@ export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
     const vector = to.size % 4 === 0;
     const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression, ELEMENT: vector ? 'vec4f' : 'f32' } });
     const size = vector ? to.size / 4 : to.size;
-    device.dispatch(kernel, [from, to], [size, floatBits(a), floatBits(b)], grid(size, WORKGROUP * 4));
+    const words = [size, floatBits(a), floatBits(b)];
+    device.dispatch(kernel, [from, to], words, grid(size, WORKGROUP * 4), to.size * operations(expression));
   });
   return y;
 }
@@ -57,9 +58,22 @@ function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expressio
     });
     const size = vector ? to.size / 4 : to.size;
     const words = [size, floatBits(a), 0, 0, ...pad(axes.shape), ...axes.strides.flatMap(pad)];
-    device.dispatch(kernel, [...inputs, to], words, grid(to.size / lanes, WORKGROUP));
+    const flop = to.size * operations(expression);
+    device.dispatch(kernel, [...inputs, to], words, grid(to.size / lanes, WORKGROUP), flop);
   });
   return output;
+}
+
+const counts = new Map<string, number>();
+
+/** Arithmetic operators and calls in an expression: its operations an element. */
+function operations(expression: string): number {
+  let count = counts.get(expression);
+  if (count === undefined) {
+    count = expression.replaceAll('ELEMENT(', '(').match(/[-+*/]|\w\(/g)?.length ?? 0;
+    counts.set(expression, count);
+  }
+  return count;
 }
 
 /** Two vec4u of a uniform block. */

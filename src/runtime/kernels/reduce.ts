@@ -71,7 +71,7 @@ function reduceTerms(
   words.push(...kept.shape, 0, ...inVectors(kept.strides), 0);
   words.push(outer, middle, inner / width, 0, ...inVectors(reduced.strides), 0);
   const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
-  device.dispatch(kernel, [x, y ?? x, output], words, [gx, gy, splits]);
+  device.dispatch(kernel, [x, y ?? x, output], words, [gx, gy, splits], (y ? 2 : 1) * x.size);
   return splits > 1 ? reduce(output, [1], kind, scale).view(shape) : output;
 }
 

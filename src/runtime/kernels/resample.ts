@@ -29,6 +29,11 @@ export function transposeTable({ inputs, rows }: Table): Table {
   return { inputs: rows.length, rows: columns };
 }
 
+/** Weights of a row, on average. */
+function tapsOf({ rows }: Table): number {
+  return rows.reduce((sum, row) => sum + row.length, 0) / rows.length;
+}
+
 const uploaded = new WeakMap<Device, WeakMap<Table, Tensor>>();
 
 /** A table as resample2d.wgsl reads it, uploaded once for each device. */
@@ -63,7 +68,8 @@ export function resample2d(x: Tensor, rows: Table, columns: Table): Tensor {
   if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => resample2d(planes, rows, columns));
   const words = [y.size, height, width, rows.rows.length, columns.rows.length];
   const tables = [onDevice(device, rows), onDevice(device, columns)];
-  device.dispatch(device.kernel(RESAMPLE), [x, ...tables, y], words, grid(y.size, WORKGROUP));
+  const flop = 2 * tapsOf(rows) * (tapsOf(columns) + 1) * y.size;
+  device.dispatch(device.kernel(RESAMPLE), [x, ...tables, y], words, grid(y.size, WORKGROUP), flop);
   return y;
 }
 
@@ -90,6 +96,7 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
   if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => upfirdn2d(planes, filter, options));
   const rest = [flip ? 1 : 0, floatBits(gain)];
   const [ups, downs] = [up.join(), down.join()];
+  const flop = (2 * kh * kw * y.size) / (up[0] * up[1]); // the taps that meet a sample
   if (kh === 4 && kw === 4 && downs === '1,1' && ups === '2,2') {
     // Of rows and of columns; the first pair begins before pixel 0 where the padding is even.
     const pairs = (size: number, padding: number) => Math.ceil((size + 1 - (padding & 1)) / 2);
@@ -97,18 +104,18 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
     const tilesX = Math.ceil(pairs(outWidth, pad[2]) / 2);
     const tiles = n * c * tilesY * tilesX;
     const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], tilesY, tilesX, ...rest];
-    device.dispatch(device.kernel(DOUBLE), [x, filter, y], words, grid(tiles, WORKGROUP));
+    device.dispatch(device.kernel(DOUBLE), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
     return y;
   }
   if (kh === 4 && kw === 4 && ups === '1,1' && (downs === '1,1' || downs === '2,2')) {
     const [kernel, tileWidth] = downs === '1,1' ? [BLUR, 4] : [HALF, 2];
     const tiles = n * c * Math.ceil(outHeight / 4) * Math.ceil(outWidth / tileWidth);
     const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], ...rest];
-    device.dispatch(device.kernel(kernel), [x, filter, y], words, grid(tiles, WORKGROUP));
+    device.dispatch(device.kernel(kernel), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
     return y;
   }
   const words = [y.size, height, width, outHeight, outWidth, kh, kw, ...up, ...down, pad[0], pad[2]];
   words.push(...rest);
-  device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP));
+  device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP), flop);
   return y;
 }

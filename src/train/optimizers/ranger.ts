@@ -60,12 +60,12 @@ export class Ranger extends Optimizer {
     const rows = this.rows.get(chunk);
     if (rows) {
       const count = rows.shape[0];
-      device.dispatch(device.kernel(CENTRALIZE), [rows, gradient], [count], grid(count, 1));
+      device.dispatch(device.kernel(CENTRALIZE), [rows, gradient], [count], grid(count, 1), 2 * gradient.size);
     }
     const { quads, groups } = this.quads(chunk);
     const moments = [state.get('m')!, state.get('v')!, state.get('slow')!];
     const bindings = [this.progress, owners, rate, gradient, ...moments, parameters];
-    device.dispatch(device.kernel(RANGER), bindings, [quads, ...this.words], groups);
+    device.dispatch(device.kernel(RANGER), bindings, [quads, ...this.words], groups, 13 * parameters.size);
   }
 
   override release(): void {

@@ -37,7 +37,7 @@ export class Sgd extends Optimizer {
     const { parameters, gradient, state, owners } = chunk;
     const { quads, groups } = this.quads(chunk);
     const bindings = [this.progress, owners, rate, this.decay, gradient, state.get('momentum')!, parameters];
-    this.device.dispatch(this.device.kernel(SGD_KERNEL), bindings, [quads, ...this.words], groups);
+    this.device.dispatch(this.device.kernel(SGD_KERNEL), bindings, [quads, ...this.words], groups, 6 * parameters.size);
   }
 
   override release(): void {
