@@ -30,6 +30,7 @@ export * from './train/adversarial.ts';
 export { copyState, type EmaSchedule, emaRate, updateEma } from './train/ema.ts';
 export * from './train/losses.ts';
 export { Adam, checkFinite, Ranger, Sgd } from './train/optimizers.ts';
+export { type Profile, type ProfileOptions, profile } from './train/profile.ts';
 export { recipes } from './train/recipes/index.ts';
 export { train } from './train/trainer.ts';
 export type { Recipe, RecipeContext, Stages, StepContext, Training } from './train/training.ts';

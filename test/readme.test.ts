@@ -67,6 +67,14 @@ const shorter: Record<string, Shorter> = {
     scripts: ['bench:peers'],
     says: /--rounds 0 is not possible/,
   },
+  'npx wgrad profile e2style --batch 8': {
+    as: `${WGRAD} profile e2style --batch 2 --stages 1 --steps 1`,
+    says: /^kernels .*% of the step[\s\S]*^conv2d +\d+/m,
+  },
+  'npx wgrad profile e2style --trace step.json --memory plan.svg': {
+    as: `${WGRAD} profile perceptual --size 16 --width 4 --batch 4 --steps 1 --trace step.json --memory plan.svg`,
+    says: /written: step\.json\s+written: plan\.svg/,
+  },
 };
 
 const readme = readReadme();

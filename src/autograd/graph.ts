@@ -1,3 +1,4 @@
+import { asGradientOf, currentLabel, type Label } from '../runtime/labels.ts';
 import { sameShape, shapeText } from '../runtime/shape.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
@@ -26,6 +27,8 @@ interface Node {
   readonly attributes: unknown;
   /** Creation order: the graph is walked backwards by it. */
   readonly order: number;
+  /** The module that it belongs to, while something is profiled: its gradient counts for the same. */
+  readonly label: Label | undefined;
 }
 
 /** Which op made a tensor. The graph lives beside the tensors, not in them, and dies with them. */
@@ -43,7 +46,7 @@ export function isTracked(tensor: Tensor): boolean {
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
   const output = op.forward(inputs, attributes);
   if (recording && inputs.some(isTracked)) {
-    nodes.set(output, { op: op as Op<unknown>, inputs, attributes, order: order++ });
+    nodes.set(output, { op: op as Op<unknown>, inputs, attributes, order: order++, label: currentLabel() });
   }
   return output;
 }
@@ -129,7 +132,7 @@ export function grad(
       const output = gradients.get(tensor);
       if (!output) continue;
       if (!targets.has(tensor)) gradients.delete(tensor);
-      propagate(tensor, output, wanted, gradients);
+      asGradientOf(nodes.get(tensor)!.label, () => propagate(tensor, output, wanted, gradients));
     }
     return tensors.map(tensor => gradients.get(tensor) ?? missing(loss, tensor, unused));
   };

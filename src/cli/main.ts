@@ -16,6 +16,7 @@ export interface Verb {
 const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   start: () => import('./start.ts'),
   train: () => import('./train.ts'),
+  profile: () => import('./profile.ts'),
   doctor: () => import('./doctor.ts'),
   verify: () => import('./verify.ts'),
   web: () => import('./web.ts'),

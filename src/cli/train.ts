@@ -5,11 +5,10 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { recipes } from '../train/recipes/index.ts';
 import { parseConfig, type RunConfig } from '../train/runConfig.ts';
-import type { Recipe } from '../train/training.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
 import { runTraining } from './run.ts';
-import { userRecipe } from './userRecipe.ts';
+import { findRecipe } from './userRecipe.ts';
 
 /** Settings with a flag of their own; the others are reached by --set. */
 const FLAGS: Record<string, string> = {
@@ -85,21 +84,12 @@ export const verb: Verb = {
         `--resume ${given.resume}: that run is of the recipe '${resumed.recipe}', not '${positionals[0]}'`,
       );
     }
-    const recipe = await findRecipe(name);
+    const recipe = await findRecipe('train', name);
     const config = given.config ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
     const options = await resolveOptions(name, recipe.defaults, { config, flags, set: given.set ?? [] });
     return runTraining({ recipe, name, options, out: given.out, resume: given.resume, adapter: given.adapter });
   },
 };
-
-/** A recipe of ours by name, or the default export of the user's file. */
-async function findRecipe(name: string): Promise<Recipe> {
-  if (Object.hasOwn(recipes, name)) return recipes[name];
-  if (/\.[cm]?[jt]s$/.test(name)) return userRecipe(name);
-  throw new UserError(
-    `train: there is no recipe '${name}'; there are ${Object.keys(recipes).join(', ')}, or give a file`,
-  );
-}
 
 async function readRun(folder: string): Promise<RunConfig> {
   const path = join(folder, 'config.json');

@@ -4,15 +4,25 @@ import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { UserError } from '../io/errors.ts';
+import { recipes } from '../train/recipes/index.ts';
 import type { Recipe } from '../train/training.ts';
+
+/** A recipe of ours by name, or the default export of the user's file. @throws UserError that begins with the verb */
+export async function findRecipe(verb: string, name: string): Promise<Recipe> {
+  if (Object.hasOwn(recipes, name)) return recipes[name];
+  if (/\.[cm]?[jt]s$/.test(name)) return userRecipe(verb, name);
+  throw new UserError(
+    `${verb}: there is no recipe '${name}'; there are ${Object.keys(recipes).join(', ')}, or give a file`,
+  );
+}
 
 /**
  * Loads the default export of a user's TypeScript or JavaScript file. `wgrad` in its imports means the package that is
  * running, so that the classes are the same; its other packages are found from where the file lies.
  */
-export async function userRecipe(path: string): Promise<Recipe> {
+async function userRecipe(verb: string, path: string): Promise<Recipe> {
   const file = resolve(path);
-  if (!existsSync(file)) throw new UserError(`train: there is no file ${path}`);
+  if (!existsSync(file)) throw new UserError(`${verb}: there is no file ${path}`);
   const library = import.meta.resolve('wgrad');
   const bundled = join(dirname(file), `.wgrad-recipe-${process.pid}.mjs`);
   try {

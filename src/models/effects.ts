@@ -1,3 +1,4 @@
+import { labelled } from '../runtime/labels.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /**
@@ -16,7 +17,7 @@ let muted = false;
 
 /** Notes an effect. */
 export function defer(tensors: readonly Tensor[], run: Effect['run']): void {
-  if (!muted) pending.push({ tensors, run });
+  if (!muted) pending.push({ tensors, run: labelled(run) });
 }
 
 /** The effects noted so far: return them from an inner scope whose end comes before `applyEffects`. */

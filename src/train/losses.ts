@@ -1,6 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { PerceptualDistance } from '../models/lpips.ts';
-import type { Module } from '../models/module.ts';
+import { Module } from '../models/module.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /** A loss [] and the terms that it is the sum of, [L]. */
@@ -40,9 +40,13 @@ export function wNorm(latent: Tensor, average?: Tensor): Tensor {
  * A frozen network, in evaluation mode, that compares outputs with a target. The target's features are constants:
  * `target` computes them once, for any number of `compare`s. Gradients flow to the output only.
  */
-abstract class FeatureLoss<Network extends Module> {
-  constructor(protected readonly network: Network) {
-    network.freeze().eval();
+abstract class FeatureLoss<Network extends Module> extends Module {
+  protected readonly network: Network;
+
+  constructor(network: Network) {
+    super();
+    this.network = this.child('network', network);
+    this.freeze().eval();
   }
 
   /** The features of target images [N, 3, H, W] in [-1, 1]. */

@@ -62,6 +62,8 @@ export interface Training {
   /** What is saved: networks by name. */
   readonly modules: Readonly<Record<string, Module>>;
   readonly optimizers: Readonly<Record<string, Saved>>;
+  /** What else computes in a step (frozen networks, losses, data), by the names that a profile gives it. */
+  readonly parts?: Readonly<Record<string, object>>;
   /** Names of the scalars that steps return, in the order of the log. */
   readonly lossNames: readonly string[];
   /** The loss that the terminal shows first. */

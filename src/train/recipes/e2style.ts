@@ -93,6 +93,7 @@ async function loadNetworks(device: Device): Promise<Networks> {
 class E2StyleTraining implements Training {
   readonly modules: Training['modules'];
   readonly optimizers: Record<string, Ranger>;
+  readonly parts: Training['parts'];
   readonly lossNames: readonly string[];
   readonly mainLoss = 'stage1';
   readonly imagesPerStep: number;
@@ -146,6 +147,8 @@ class E2StyleTraining implements Training {
     this.imagesPerStep = batch;
     this.rate = new Schedule(device, () => lr);
     this.losses = { lpips: new LpipsLoss(perceptual), id: new IdLoss(identity), parsing: new ParsingLoss(parser) };
+    const { lpips, id, parsing } = this.losses;
+    this.parts = { data: source, generator, 'loss.lpips': lpips, 'loss.id': id, 'loss.parsing': parsing };
     this.stages = { ...stages, active: stages.initial, dropLast: () => this.dropLast() };
   }
 

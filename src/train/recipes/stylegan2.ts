@@ -156,6 +156,7 @@ export const stylegan2: Recipe = {
     return {
       modules,
       optimizers,
+      parts: { data: source },
       lossNames: ['discriminator', 'generator', 'r1', 'pathLengthPenalty', 'pathLength'],
       mainLoss: 'generator',
       imagesPerStep: batch,
