@@ -274,7 +274,7 @@ describe('wgrad profile', () => {
     expect(stdout).toMatch(/^profiler +a profiled step takes [\d.]+ m?s, −?[\d.]+ % more$/m);
     expect(stdout).toMatch(/^memory .+ times the .+ needed/m);
     expect(stdout).toMatch(/^kernel +count +ms +share +GFLOP\/s +GB\/s/m);
-    expect(stdout).toMatch(/^conv2d +\d+ +[\d.]+ +[\d.]+ % +[\d.]+/m);
+    expect(stdout).toMatch(/^conv2d +\d+ +[\d.]+ +[\d.]+ % +[\d.–]+/m);
     expect(stdout).toMatch(/^network +\d+ +[\d.]+ +[\d.]+ % +[\d.]+ +[\d.]+$/m);
     const { traceEvents } = JSON.parse(readFileSync(at('trace.json'), 'utf8')) as Trace;
     expect(traceEvents.some(({ ph, name }) => ph === 'X' && name === 'conv2d')).toBe(true);
