@@ -24,7 +24,8 @@ await build({
 try {
   await import(pathToFileURL(outfile).href);
 } catch (error) {
-  if (error.name !== 'UserError') throw error;
-  console.error(error.message);
+  // The reader of the arguments has errors of its own, whose first sentence says what is wrong.
+  if (error.name !== 'UserError' && !error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
+  console.error(error.message.split('\n')[0]);
   process.exitCode = 2;
 }

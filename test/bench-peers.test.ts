@@ -22,7 +22,6 @@ describe('options', () => {
     [['--rounds', '0'], /--rounds 0 is not possible; give a whole number from 1 on/],
     [['--rounds', '2.5'], /--rounds 2.5/],
     [['--rounds', 'many'], /--rounds many/],
-    [['--fast'], /Unknown option '--fast'/],
     [['conv2d', 'matmul'], /one filter, not 2/],
   ])('%j is refused with one line', (args, message) => {
     const refused = () => parseOptions(args);

@@ -10,9 +10,17 @@ export interface Options {
   readonly rounds: number;
 }
 
-/** @throws UserError on an option that does not exist, a filter that no case has, or rounds that are no whole number */
+/** @throws UserError on a filter that no case has and on rounds that are no whole number; what parseArgs throws */
 export function parseOptions(args: readonly string[]): Options {
-  const { values, positionals } = parsed(args);
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      adapter: { type: 'string' },
+      rounds: { type: 'string', default: '7' },
+    },
+  });
   if (positionals.length > 1) {
     throw new UserError(`bench:peers: one filter, not ${positionals.length}: put it in quotes`);
   }
@@ -28,20 +36,4 @@ export function parseOptions(args: readonly string[]): Options {
     throw new UserError(`bench:peers: --rounds ${values.rounds} is not possible; give a whole number from 1 on`);
   }
   return { cases: chosen, json: values.json, adapter: values.adapter, rounds };
-}
-
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        json: { type: 'boolean', default: false },
-        adapter: { type: 'string' },
-        rounds: { type: 'string', default: '7' },
-      },
-    });
-  } catch (error) {
-    throw new UserError(`bench:peers: ${(error as Error).message.split('\n')[0]}`);
-  }
 }
