@@ -8,6 +8,7 @@
 //
 //: let ROWS = 8
 //: let VECTORS = 4
+//: let WORKGROUP = 8
 // 1 where B's columns are neighbours in memory and N is a multiple of 4: B and C are then read and written as vectors.
 //: let ALIGNED = 0
 
@@ -36,8 +37,6 @@ alias Columns = f32;
 @group(0) @binding(2) var<storage, read_write> c_data: array<Columns>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-override WORKGROUP: u32 = 8;
-
 fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
   if (row >= params.rows || column >= params.columns) {
     return;
@@ -52,12 +51,12 @@ fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
 //: end
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size($WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let matrix = workgroup.z / params.splits;
   let split = workgroup.z % params.splits;
   let row = workgroup.y * $ROWS;
-  let column = (workgroup.x * WORKGROUP + local) * $(4 * VECTORS);
+  let column = (workgroup.x * $WORKGROUP + local) * $(4 * VECTORS);
 //: for r in 0..ROWS
   let a$r = matrix * params.a_batch + min(row + $r, params.rows - 1) * params.a_row;
 //: for v in 0..VECTORS

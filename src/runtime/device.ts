@@ -9,6 +9,7 @@ import { type Shape, sizeOf } from './shape.ts';
 import { CommandStream } from './stream.ts';
 import { type DType, type Slice, Tensor } from './tensor.ts';
 import { tensorsIn } from './tensorsIn.ts';
+import { Choices } from './variants.ts';
 import { settle } from './wait.ts';
 
 export interface DeviceOptions {
@@ -54,6 +55,8 @@ export class Device {
   readonly arena: Arena;
   /** What collects commands instead of the stream while a program is recorded. */
   recorder: Recorder | undefined;
+  /** Which of an op's kernels computes what. */
+  readonly choices: Choices;
   private readonly kernels: KernelCache;
   private failure: Error | undefined;
   private destroyed = false;
@@ -69,6 +72,7 @@ export class Device {
     this.features = gpu.features as ReadonlySet<string>;
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
+    this.choices = new Choices(this);
     this.stream = new CommandStream(gpu);
     this.arena = new Arena(this);
     gpu.addEventListener('uncapturederror', event => {

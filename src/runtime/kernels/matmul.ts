@@ -1,13 +1,17 @@
+import gemmSource from '../../../shaders/gemm.wgsl';
+import operandsSource from '../../../shaders/gemm_matmul.wgsl';
 import source from '../../../shaders/matmul.wgsl';
 import { isOversized, ranges, take } from '../parts.ts';
 import type { Shape } from '../shape.ts';
+import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
+import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
 import { narrow, stridedCopy } from './copy.ts';
 import { binary } from './elementwise.ts';
 import { reduce } from './reduce.ts';
 
-const MATMUL = { name: 'matmul', source };
-const WORKGROUP = 8;
+const DIRECT = { name: 'matmul', source };
+const GEMM = { name: 'gemm_matmul', source: operandsSource + gemmSource };
 
 export interface MatmulOptions {
   readonly transposeA?: boolean;
@@ -32,19 +36,88 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   const shape = a.rank === 2 && b.rank === 2 ? [m, n] : [batch, m, n];
   if (a.parts || b.parts || isOversized(a, shape)) return matmulInSlices(a, b, { transposeA, transposeB }, shape);
 
+  const product = { batch, batchA, batchB, m, n, k, transposeA, transposeB };
+  return launch(a, b, product, a.device.choices.of(MATMUL, product)).view(shape);
+}
+
+/** Sizes of a product; a batch of length 1 is used for every matrix. */
+interface Product extends Required<MatmulOptions> {
+  readonly batch: number;
+  readonly batchA: number;
+  readonly batchB: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+/**
+ * direct: ROWS x 4 VECTORS a lane, in lines of WORKGROUP lanes, read straight from storage, which the CPU drivers are
+ * fastest with. gemm: tiles in workgroup memory.
+ */
+export const MATMUL: Family<Product> = {
+  name: 'matmul',
+  shapeClass: ({ batch, m, n, k, transposeA, transposeB }) =>
+    `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'} ${[batch, m, n, k].map(rounded).join('x')}`,
+  variants(product, device) {
+    const { batch, m, n, k } = product;
+    const workgroups = ([rows, columns]: readonly [number, number]) =>
+      batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+    const splits = (tile: Tile, size: readonly [number, number]): Tile[] => {
+      const wanted = splitsFor(k, workgroups(size), device);
+      return [wanted, 1, 4 * wanted]
+        .filter((count, i, all) => all.indexOf(count) === i)
+        .map(SPLITS => ({ ...tile, SPLITS }));
+    };
+    const direct = DIRECT_TILES.filter(({ ROWS, VECTORS }) => ROWS < 2 * m && 4 * VECTORS < 2 * n)
+      .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
+      .map(tile => ({ kernel: 'direct', tile }));
+    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device) && tile.TILE_M < 4 * m && tile.TILE_N < 4 * n)
+      .flatMap(tile => splits(tile, [tile.TILE_M, tile.TILE_N]))
+      .map(tile => ({ kernel: 'gemm', tile }));
+    return device.adapter.kind === 'gpu' && gemm.length > 0 ? [...gemm, ...direct] : [...direct, ...gemm];
+  },
+};
+
+const DIRECT_TILES: readonly Tile[] = [
+  { ROWS: 8, VECTORS: 4, WORKGROUP: 8 },
+  { ROWS: 8, VECTORS: 2, WORKGROUP: 8 },
+  { ROWS: 8, VECTORS: 1, WORKGROUP: 8 },
+  { ROWS: 16, VECTORS: 2, WORKGROUP: 8 },
+  { ROWS: 4, VECTORS: 4, WORKGROUP: 8 },
+  { ROWS: 4, VECTORS: 1, WORKGROUP: 32 },
+  { ROWS: 1, VECTORS: 4, WORKGROUP: 8 },
+  { ROWS: 1, VECTORS: 1, WORKGROUP: 8 },
+];
+
+function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS, ...tile } }: Variant): Tensor {
+  const { batch, batchA, batchB, m, n, k, transposeA, transposeB } = product;
   const { device } = a;
-  const aligned = !transposeB && n % 4 === 0;
-  const tile = { ROWS: Math.min(8, m), VECTORS: n > 64 ? 4 : 1, ALIGNED: aligned ? 1 : 0 };
-  const groups = [Math.ceil(n / (4 * tile.VECTORS * WORKGROUP)), Math.ceil(m / tile.ROWS)];
-  // Where the grid would be small and the sums long, several workgroups share a sum.
-  const splits = Math.max(1, Math.min(Math.floor(k / 256), Math.floor(64 / (groups[0] * groups[1] * batch))));
-  const output = device.empty(splits > 1 ? [batch, splits, m, n] : shape);
-  const words = [m, n, k, splits, Math.ceil(k / splits)];
+  const length = 4 * Math.ceil(k / SPLITS / 4);
+  const splits = Math.ceil(k / length);
+  const output = device.empty([batch, splits, m, n]);
+  const words = [m, n, k, splits, length];
   words.push(batchA > 1 ? m * k : 0, ...(transposeA ? [1, m] : [k, 1]));
   words.push(batchB > 1 ? k * n : 0, ...(transposeB ? [1, k] : [n, 1]));
-  const kernel = device.kernel(MATMUL, { constants: { WORKGROUP }, tile });
-  device.dispatch(kernel, [a, b, output], words, [...groups, batch * splits]);
-  return splits > 1 ? reduce(output, [1]).view(shape) : output;
+  const flop = 2 * batch * m * n * k;
+  if (kernel === 'direct') {
+    const { ROWS, VECTORS, WORKGROUP } = tile;
+    const aligned = !transposeB && n % 4 === 0;
+    const compiled = device.kernel(DIRECT, { tile: { ...tile, ALIGNED: Number(aligned) } });
+    const groups = [Math.ceil(n / (4 * VECTORS * WORKGROUP)), Math.ceil(m / ROWS), batch * splits];
+    device.dispatch(compiled, [a, b, output], words, groups, flop);
+  } else {
+    const operands = {
+      A_ALONG_K: Number(!transposeA),
+      B_ALONG_K: Number(transposeB),
+      VECTOR_A: Number((transposeA ? m : k) % 4 === 0),
+      VECTOR_B: Number((transposeB ? k : n) % 4 === 0),
+      VECTOR_C: Number(n % 4 === 0),
+    };
+    const compiled = device.kernel(GEMM, { tile: { ...tile, ...operands } });
+    const groups = [Math.ceil(n / tile.TILE_N), Math.ceil(m / tile.TILE_M), batch * splits];
+    device.dispatch(compiled, [a, b, output], words, groups, flop);
+  }
+  return splits > 1 ? reduce(output, [1]) : output;
 }
 
 function matrices({ shape, rank }: Tensor): [batch: number, rows: number, columns: number] {

@@ -1,0 +1,126 @@
+// y[n, o, i, j] = sum over c, a, b
+//                 of x[n, g * CG + c, i * STRIDE_Y + a - pad_y, j * STRIDE_X + b - pad_x] * w[o, c, a, b]
+// Cross-correlation as a product of matrices (implicit GEMM), the operands of gemm.wgsl: the rows are the OG output
+// channels of group g, the columns the pixels (n, i, j), and k counts the taps (c, a, b).
+//
+// 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [splits, N, O, OH, OW]
+// The steps from one output channel, input channel and tap of w to the next are parameters: with others, w is read as
+// the weight [CG, O, KH, KW] of the transposed convolution, its taps from the last to the first. workgroup.z counts
+// groups x splits of k, which a second kernel adds in a fixed order.
+//
+//: let KH = 3
+//: let KW = 3
+//: let STRIDE_Y = 1
+//: let STRIDE_X = 1
+// 1 where OW is a multiple of 4: four pixels are then neighbours, and stored as a vector.
+//: let VECTOR_OUTPUT = 0
+//: let A_ALONG_K = 0
+//: let B_ALONG_K = 0
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+//: end
+
+struct Params {
+  samples: u32,
+  channels: u32,
+  height: i32,
+  width: i32,
+  out_channels: u32,
+  out_height: u32,
+  out_width: u32,
+  groups: u32,
+  pad_y: i32,
+  pad_x: i32,
+  weight_group: u32,
+  weight_output: u32,
+  weight_channel: u32,
+  weight_start: u32,
+  weight_tap: u32, // modulo 2^32: the taps may go backwards
+  splits: u32,
+  split_length: u32,
+}
+
+//: if VECTOR_OUTPUT
+alias Stored = vec4f;
+//: else
+alias Stored = f32;
+//: end
+
+@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<Stored>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn inner_range(z: u32) -> vec2u {
+  let start = z % params.splits * params.split_length;
+  return vec2u(start, min(start + params.split_length, params.channels / params.groups * $(KH * KW)));
+}
+
+/// Four output channels of one tap.
+fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
+  let rows = params.out_channels / params.groups;
+  if (row >= rows || k >= end) {
+    return vec4f(0);
+  }
+  let group = z / params.splits;
+  let tap = k / $(KH * KW) * params.weight_channel + k % $(KH * KW) * params.weight_tap;
+  let at = group * params.weight_group + params.weight_start + row * params.weight_output + tap;
+  let step = params.weight_output;
+  let value = vec4f(weight[at], weight[at + step], weight[at + 2 * step], weight[at + 3 * step]);
+  return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(rows - row));
+}
+
+fn pixel(plane: i32, row: i32, column: i32) -> f32 {
+  if (row < 0 || row >= params.height || column < 0 || column >= params.width) {
+    return 0;
+  }
+  return input[(plane + row) * params.width + column];
+}
+
+/// Four pixels that meet one tap.
+fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
+  let area = params.out_height * params.out_width;
+  let columns = params.samples * area;
+  if (column >= columns || k >= end) {
+    return vec4f(0);
+  }
+  let channel = z / params.splits * (params.channels / params.groups) + k / $(KH * KW);
+  let a = i32(k % $(KH * KW) / $KW) - params.pad_y;
+  let b = i32(k % $KW) - params.pad_x;
+//: if VECTOR_OUTPUT
+  let plane = i32(column / area * params.channels + channel) * params.height;
+  let i = i32(column % area / params.out_width) * $STRIDE_Y + a;
+  let j = i32(column % params.out_width) * $STRIDE_X + b;
+  return vec4f(
+    pixel(plane, i, j), pixel(plane, i, j + $STRIDE_X), pixel(plane, i, j + $(2 * STRIDE_X)),
+    pixel(plane, i, j + $(3 * STRIDE_X)));
+//: else
+  let at = min(column + vec4u(0, 1, 2, 3), vec4u(columns - 1));
+  let plane = vec4i(at / area * params.channels + channel) * params.height;
+  let i = vec4i(at % area / params.out_width) * $STRIDE_Y + a;
+  let j = vec4i(at % params.out_width) * $STRIDE_X + b;
+  return vec4f(
+    pixel(plane.x, i.x, j.x), pixel(plane.y, i.y, j.y), pixel(plane.z, i.z, j.z), pixel(plane.w, i.w, j.w));
+//: end
+}
+
+fn store_c(z: u32, row: u32, column: u32, value: vec4f) {
+  let rows = params.out_channels / params.groups;
+  let area = params.out_height * params.out_width;
+  let columns = params.samples * area;
+  if (row >= rows || column >= columns) {
+    return;
+  }
+  let split = z % params.splits * params.samples;
+  let channel = z / params.splits * rows + row;
+//: if VECTOR_OUTPUT
+  output[(((split + column / area) * params.out_channels + channel) * area + column % area) / 4] = value;
+//: else
+  for (var e = 0u; e < min(4u, columns - column); e++) {
+    let at = column + e;
+    output[((split + at / area) * params.out_channels + channel) * area + at % area] = value[e];
+  }
+//: end
+}

@@ -1,0 +1,111 @@
+import type { Device } from './device.ts';
+import type { Tile } from './template.ts';
+
+/** One way to compute an op: which of its kernels, and with which numbers. */
+export interface Variant {
+  readonly kernel: string;
+  readonly tile: Tile;
+}
+
+/** An op with several ways to compute it. */
+export interface Family<Problem> {
+  readonly name: string;
+  /** Which problems take the same variant: their sizes, rounded, and what else decides. */
+  shapeClass(problem: Problem): string;
+  /** The variants that can compute it on this device, the one that is taken without measuring first. */
+  variants(problem: Problem, device: Device): readonly Variant[];
+}
+
+/** A problem that was met, for a tuner to measure. */
+export interface Met<Problem = unknown> {
+  readonly family: Family<Problem>;
+  readonly problem: Problem;
+  variant: Variant;
+}
+
+/** Which variant each class of problems is computed with on a device. The first choice for a class stands. */
+export class Choices {
+  /** What was asked for so far, by class. */
+  readonly met = new Map<string, Met>();
+  private readonly chosen = new Map<string, Variant>();
+  private preferred: string | undefined;
+
+  constructor(private readonly device: Device) {}
+
+  /** The variant for a problem: the one that was set for its class, else the default. */
+  of<Problem>(family: Family<Problem>, problem: Problem): Variant {
+    const key = `${family.name} ${family.shapeClass(problem)}`;
+    const before = this.met.get(key);
+    if (before) return before.variant;
+    const variants = family.variants(problem, this.device);
+    const wanted = this.chosen.get(key);
+    const variant =
+      (wanted && variants.find(one => sameVariant(one, wanted))) ??
+      variants.find(({ kernel }) => kernel === this.preferred) ??
+      variants[0];
+    this.met.set(key, { family: family as Family<unknown>, problem, variant });
+    return variant;
+  }
+
+  /** Sets the variant for a class. It is taken if the problem's family still offers it. */
+  set(key: string, variant: Variant): void {
+    this.chosen.set(key, variant);
+    this.met.delete(key);
+  }
+
+  /** Prefers a kernel wherever it fits, so that tests run all ops through it. */
+  prefer(kernel: string | undefined): void {
+    this.preferred = kernel;
+    this.met.clear();
+  }
+}
+
+export function sameVariant(a: Variant, b: Variant): boolean {
+  return variantText(a) === variantText(b);
+}
+
+/** As `gemm TILE_M=64,TILE_N=64`: kernel and numbers on one line. */
+export function variantText({ kernel, tile }: Variant): string {
+  const numbers = Object.keys(tile)
+    .sort()
+    .map(key => `${key}=${tile[key]}`);
+  return [kernel, ...(numbers.length > 0 ? [numbers.join()] : [])].join(' ');
+}
+
+/** The next power of two: sizes in a shape class are rounded to it. */
+export function rounded(size: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, size)));
+}
+
+/** A lane's share of a workgroup tile must be whole, and the tile fit the device's limits. */
+export function fitsGemm(tile: Tile, device: Device): boolean {
+  const { TILE_M, TILE_N, TILE_K, ROWS, COLUMNS, HALF = 0 } = tile;
+  const lanes = (TILE_M / ROWS) * (TILE_N / COLUMNS);
+  const bytes = (TILE_M + TILE_N) * TILE_K * (HALF ? 2 : 4);
+  const { limits } = device;
+  return (
+    lanes <= Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) &&
+    bytes <= limits.maxComputeWorkgroupStorageSize &&
+    (!HALF || device.features.has('shader-f16'))
+  );
+}
+
+/** Tiles of gemm.wgsl, from those for large problems to those for small ones. */
+export const GEMM_TILES: readonly Tile[] = [
+  { TILE_M: 128, TILE_N: 128, TILE_K: 16, ROWS: 8, COLUMNS: 8 },
+  { TILE_M: 64, TILE_N: 128, TILE_K: 16, ROWS: 8, COLUMNS: 4 },
+  { TILE_M: 64, TILE_N: 64, TILE_K: 16, ROWS: 8, COLUMNS: 4 },
+  { TILE_M: 64, TILE_N: 64, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
+  { TILE_M: 32, TILE_N: 64, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
+  { TILE_M: 32, TILE_N: 32, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
+];
+
+/**
+ * Split-K: how many workgroups share the sums of `length` products, so that a device has enough of them where the grid
+ * alone is small. A power of two; each keeps at least 256 products.
+ */
+export function splitsFor(length: number, workgroups: number, { adapter }: Device): number {
+  const enough = adapter.kind === 'gpu' ? 256 : 64;
+  const wanted = Math.min(length / 256, enough / workgroups);
+  return 2 ** Math.max(0, Math.floor(Math.log2(wanted)));
+}
