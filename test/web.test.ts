@@ -159,13 +159,13 @@ test('a run that was paused goes on to the same losses', async () => {
 });
 
 /** A file that the page saved, once it is there whole. */
-async function downloaded(name: string): Promise<Uint8Array> {
+async function downloaded(name: string, open: (bytes: Uint8Array) => unknown = unzipSync): Promise<Uint8Array> {
   const path = join(scratch, name);
   for (;;) {
     await new Promise(resolve => setTimeout(resolve, 100));
     try {
       const bytes = readFileSync(path);
-      unzipSync(bytes);
+      open(bytes);
       rmSync(path);
       return bytes;
     } catch {
@@ -229,6 +229,21 @@ test('a setting that is not possible is one line, and nothing is trained', async
     document.getElementById('notice-text')!.textContent!.includes('whole number from 1'),
   );
   await state('Finished');
+});
+
+test('a profile of the settings: tables, memory, and a trace to download; the run in storage stays', async () => {
+  const before = await text('storage-text');
+  await page.locator('#setting-batch').fill(SETTINGS.batch);
+  await press('profile');
+  await page.waitForSelector('#profile-box:not([hidden])', { timeout: 240_000 });
+  expect(await text('profile-summary')).toMatch(/kernels[\d.]+ m?s in \d+ dispatches/);
+  expect(await text('profile-tables')).toMatch(/conv2d[\s\S]*network/);
+  await page.waitForFunction(() => document.querySelector<HTMLImageElement>('#profile-memory')!.naturalWidth > 0);
+  await press('profile-trace');
+  const parse = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+  const { traceEvents } = parse(await downloaded('wgrad-trace.json', parse));
+  expect(traceEvents.some(({ name }: { name: string }) => name === 'conv2d')).toBe(true);
+  expect(await text('storage-text')).toBe(before);
 });
 
 test('a run goes on after the page was closed, and by itself after the GPU process died', async () => {

@@ -55,6 +55,7 @@ export async function profile<T>(
   const { parts = {} } = options;
   const run = (count?: () => number) => callSteps(device, body, options, count);
   const ceilings = options.ceilings ?? (await measureCeilings(device));
+  device.memory.trim(); // what the ceilings were measured with
   let plain: StepSpan[] | undefined;
   if (options.steps !== undefined) {
     await underLabels(parts, () => run());

@@ -1,6 +1,8 @@
 /** What the page, which only draws, and its Worker, which trains, say to each other. */
 import type { Rgb8 } from '../io/images.ts';
 import type { Measurements } from '../runtime/measure.ts';
+import type { MemoryUse } from '../train/profile/memory.ts';
+import type { ProfileReport } from '../train/profile/report.ts';
 import type { LogLine } from '../train/runLog.ts';
 import type { Options } from '../train/training.ts';
 
@@ -18,13 +20,16 @@ export type ToWorker =
   /** Puts a run in storage: one zip, or the files of a folder with their paths. */
   | { readonly type: 'import'; readonly files: readonly { readonly path: string; readonly file: File }[] }
   | { readonly type: 'discard' }
-  | { readonly type: 'measure' };
+  | { readonly type: 'measure' }
+  /** Profiles a few steps of a training with these settings, on a device of its own; no run is touched. */
+  | { readonly type: 'profile'; readonly recipe: string; readonly settings: Readonly<Record<string, string>> };
 
 export type FromWorker =
   /** First of all: what can be trained. */
   | { readonly type: 'ready'; readonly recipes: readonly RecipeChoice[]; readonly presets: readonly string[] }
   | { readonly type: 'adapter'; readonly adapter: AdapterInfo }
   | { readonly type: 'measured'; readonly measurements: Measurements }
+  | ({ readonly type: 'profiled' } & ProfileResult)
   /** There is nothing to train with; `text` says why, and what would help. */
   | { readonly type: 'unsupported'; readonly text: string }
   | { readonly type: 'phase'; readonly phase: Phase }
@@ -37,7 +42,17 @@ export type FromWorker =
   | { readonly type: 'exported'; readonly name: string; readonly zip: Blob };
 
 /** What the Worker does; `idle` covers a run in storage that nobody works on. */
-export type Phase = 'idle' | 'starting' | 'training' | 'paused' | 'recovering';
+export type Phase = 'idle' | 'starting' | 'training' | 'paused' | 'recovering' | 'profiling';
+
+export interface ProfileResult {
+  readonly recipe: string;
+  readonly report: ProfileReport;
+  readonly memory: MemoryUse;
+  /** The plan of the memory, as SVG. */
+  readonly picture: string;
+  /** In Chrome's trace format. */
+  readonly trace: Blob;
+}
 
 export interface RecipeChoice {
   readonly name: string;

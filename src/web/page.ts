@@ -3,6 +3,7 @@ import { confirmed } from './confirm.ts';
 import { element } from './dom.ts';
 import { adapterText, measuredText } from './footer.ts';
 import type { FromWorker, Phase, StoredRun, ToWorker } from './messages.ts';
+import { showProfile } from './profileView.ts';
 import { RunView } from './runView.ts';
 import { SettingsForm } from './settings.ts';
 
@@ -17,6 +18,8 @@ const buttons = {
   loadZip: button('load-zip'),
   loadFolder: button('load-folder'),
   measure: button('measure'),
+  profile: button('profile'),
+  trace: button('profile-trace'),
 };
 const zipFile = element('zip-file', HTMLInputElement);
 const folderFiles = element('folder-files', HTMLInputElement);
@@ -28,6 +31,8 @@ let phase: Phase = 'idle';
 let ending = false;
 let run: StoredRun | undefined;
 let hasDevice = false;
+/** Of the profile that is shown. */
+let trace: Blob | undefined;
 
 const worker = new Worker(new URL('worker.js', document.baseURI), { type: 'module' });
 const tell = (message: ToWorker) => worker.postMessage(message);
@@ -50,6 +55,10 @@ function receive(message: FromWorker): void {
     case 'measured':
       element('measured', HTMLElement).textContent = measuredText(message.measurements);
       buttons.measure.textContent = 'Measure';
+      break;
+    case 'profiled':
+      trace = message.trace;
+      showProfile(message);
       break;
     case 'phase':
       phase = message.phase;
@@ -83,7 +92,7 @@ function receive(message: FromWorker): void {
 
 /** What can be pressed now, and what the state is called. */
 function showControls(): void {
-  const busy = phase === 'starting' || phase === 'training' || phase === 'recovering';
+  const busy = phase !== 'idle' && phase !== 'paused';
   const idle = phase === 'idle';
   const unfinished = run !== undefined && !run.finished;
   element('settings', HTMLFieldSetElement).disabled = !idle || !hasDevice;
@@ -97,6 +106,7 @@ function showControls(): void {
   buttons.stop.hidden = idle;
   buttons.pause.disabled = phase !== 'training' || ending;
   buttons.stop.disabled = (phase !== 'training' && phase !== 'paused') || ending;
+  buttons.profile.disabled = busy || !hasDevice;
   buttons.download.disabled = busy || !run;
   buttons.discard.disabled = busy || !run;
   buttons.loadZip.disabled = busy;
@@ -112,6 +122,7 @@ function stateText(): string {
   if (phase === 'training' && view.atEnd) return 'All steps done: saving and measuring …';
   if (phase === 'training') return view.hasProgress ? 'Training' : 'Training: the first losses come after 16 steps';
   if (phase === 'recovering') return 'The GPU device was lost: going on from the last checkpoint …';
+  if (phase === 'profiling') return 'Profiling some steps …';
   if (phase === 'paused') return 'Paused';
   if (run?.finished) return 'Finished';
   if (run) return `An unfinished run is in this page’s storage, at step ${run.step} of ${run.options.steps}`;
@@ -188,4 +199,10 @@ buttons.measure.addEventListener('click', () => {
   tell({ type: 'measure' });
   showControls();
 });
+buttons.profile.addEventListener('click', () => {
+  if (!form) return;
+  clearNotice();
+  tell({ type: 'profile', ...form.read() });
+});
+buttons.trace.addEventListener('click', () => trace && save(trace, 'wgrad-trace.json'));
 element('notice-close', HTMLButtonElement).addEventListener('click', clearNotice);

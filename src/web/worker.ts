@@ -4,7 +4,9 @@ import { Device } from '../runtime/device.ts';
 import { measure } from '../runtime/measure.ts';
 import { presetNames } from '../train/abortionPresets.ts';
 import { assignOptions } from '../train/options.ts';
+import { profileTraining } from '../train/profile/training.ts';
 import { recipes } from '../train/recipes/index.ts';
+import { createTraining } from '../train/run.ts';
 import type { RunConfig } from '../train/runConfig.ts';
 import type { Watcher } from '../train/trainer.ts';
 import type { Options } from '../train/training.ts';
@@ -19,6 +21,9 @@ const post = (message: FromWorker) => scope.postMessage(message);
 const PAGE_DEFAULTS: Options = { sampleEvery: 25, saveEvery: 50 };
 /** Settings with which something is to be seen within minutes. The monitor's window is a sixtieth of the steps. */
 const SHORT_RUNS: Record<string, Options> = { e2style: { steps: 1000, batch: 8, window: 16 } };
+
+/** Steps of a profile. */
+const PROFILED_STEPS = 4;
 
 /** Opened when the page loads, to see that there is one, and left to the first run. */
 let spare: Device | undefined;
@@ -45,6 +50,8 @@ async function handle(message: ToWorker): Promise<void> {
       return stop();
     case 'measure':
       return alone(measureDevice);
+    case 'profile':
+      return alone(() => profileSteps(message.recipe, message.settings));
     case 'export':
       return post({ type: 'exported', ...(await exportRun()) });
     case 'import':
@@ -65,9 +72,12 @@ async function alone(work: () => Promise<void>): Promise<void> {
 }
 
 async function start(recipe: string, settings: Readonly<Record<string, string>>): Promise<void> {
+  await work({ recipe, options: optionsOf(recipe, settings) }, true);
+}
+
+function optionsOf(recipe: string, settings: Readonly<Record<string, string>>): Options {
   const assignments = Object.entries(settings).map(([key, value]) => ({ key, value, where: key }));
-  const options = assignOptions(recipe, recipes[recipe].defaults, assignments);
-  await work({ recipe, options }, true);
+  return assignOptions(recipe, recipes[recipe].defaults, assignments);
 }
 
 async function resume(): Promise<void> {
@@ -147,6 +157,22 @@ function fail(error: unknown): void {
       : message;
   if (!(error instanceof UserError)) console.warn(error);
   post({ type: 'error', text });
+}
+
+async function profileSteps(recipe: string, settings: Readonly<Record<string, string>>): Promise<void> {
+  const options = optionsOf(recipe, settings);
+  const before = current;
+  phase('profiling');
+  const device = await Device.open();
+  try {
+    const training = await createTraining(recipes[recipe], { device, options, message: watcher.message });
+    const { report, memory, picture, trace } = await profileTraining(device, training, PROFILED_STEPS);
+    const blob = new Blob([JSON.stringify(trace())], { type: 'application/json' });
+    post({ type: 'profiled', recipe, report, memory, picture, trace: blob });
+  } finally {
+    device.destroy();
+    phase(before);
+  }
 }
 
 async function measureDevice(): Promise<void> {
