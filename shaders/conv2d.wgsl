@@ -15,6 +15,7 @@
 //: let OUTPUTS = 4
 //: let ROWS = 2
 //: let VECTORS = 2
+//: let WORKGROUP = 8
 // The horizontal stride, and how many horizontal taps share a window: KW, or 1 where that is large.
 //: let STRIDE = 1
 //: let TAPS = 3
@@ -63,7 +64,6 @@ alias Stored = f32;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-override WORKGROUP: u32 = 64;
 const BLOCK = 16u;
 
 fn store(plane: u32, row: u32, column: u32, value: vec4f) {
@@ -81,13 +81,13 @@ fn store(plane: u32, row: u32, column: u32, value: vec4f) {
 //: end
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size($WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let index = (workgroup.z * grid.x + workgroup.x) * WORKGROUP + local;
+  let index = (workgroup.z * grid.x + workgroup.x) * $WORKGROUP + local;
   let across = (params.out_width + $(4 * VECTORS - 1)) / $(4 * VECTORS);
   let down = (params.out_height + $(ROWS - 1)) / $ROWS;
   let patch_index = min(index, params.patches - 1);

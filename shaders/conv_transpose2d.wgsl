@@ -14,6 +14,7 @@
 //: let OUTPUTS = 4
 //: let ROWS = 1
 //: let VECTORS = 2
+//: let WORKGROUP = 8
 //: let STRIDE = 2
 //: let TAPS = 3
 //: let PAD = 1
@@ -58,8 +59,6 @@ alias Stored = f32;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-override WORKGROUP: u32 = 64;
-
 fn store(plane: u32, row: u32, column: u32, value: vec4f) {
   if (row >= params.out_height || column >= params.out_width) {
     return;
@@ -75,14 +74,14 @@ fn store(plane: u32, row: u32, column: u32, value: vec4f) {
 //: end
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size($WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
   let phase = workgroup.z % params.stride_y;
-  let index = (workgroup.z / params.stride_y * grid.x + workgroup.x) * WORKGROUP + local;
+  let index = (workgroup.z / params.stride_y * grid.x + workgroup.x) * $WORKGROUP + local;
   let across = (params.out_width + $(4 * VECTORS * STRIDE - 1)) / $(4 * VECTORS * STRIDE);
   let rows = (params.out_height + params.stride_y - 1) / params.stride_y;
   let down = (rows + $(ROWS - 1)) / $ROWS;

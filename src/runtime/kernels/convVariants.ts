@@ -1,0 +1,307 @@
+import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
+import convSource from '../../../shaders/conv2d.wgsl';
+import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
+import weightTapsSource from '../../../shaders/conv2d_weight_gradient_taps.wgsl';
+import gemmSource from '../../../shaders/gemm.wgsl';
+import gemmConvSource from '../../../shaders/gemm_conv2d.wgsl';
+import gemmWeightSource from '../../../shaders/gemm_conv2d_weight_gradient.wgsl';
+import { type Device, grid } from '../device.ts';
+import { sizeOf } from '../shape.ts';
+import type { Tile } from '../template.ts';
+import type { Tensor } from '../tensor.ts';
+import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
+import type { ConvGeometry } from './conv.ts';
+import { reduce } from './reduce.ts';
+
+const CONV = { name: 'conv2d', source: convSource };
+const CONV_GEMM = { name: 'gemm_conv2d', source: gemmConvSource + gemmSource };
+const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
+const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
+const WEIGHT_TAPS = { name: 'conv2d_weight_gradient_taps', source: weightTapsSource };
+const WEIGHT_GEMM = { name: 'gemm_conv2d_weight_gradient', source: gemmWeightSource + gemmSource };
+
+/** Kernels up to this width are unrolled. */
+const MOST_TAPS = 7;
+
+/** Sizes of a convolution: c channels of height × width in, o of outHeight × outWidth out. */
+export interface ConvSizes extends ConvGeometry {
+  readonly n: number;
+  readonly c: number;
+  readonly height: number;
+  readonly width: number;
+  readonly o: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly kh: number;
+  readonly kw: number;
+}
+
+/** How conv2d walks through a weight: the steps to the next group, output channel, input channel and tap. */
+export interface WeightSteps {
+  readonly group: number;
+  readonly output: number;
+  readonly channel: number;
+  /** Where the first tap is. */
+  readonly start: number;
+  readonly tap: number;
+}
+
+function shapeClass({
+  n,
+  c,
+  height,
+  width,
+  o,
+  outHeight,
+  outWidth,
+  kh,
+  kw,
+  stride,
+  padding,
+  groups,
+}: ConvSizes): string {
+  const channels = `${rounded(c / groups)}-${rounded(o / groups)}${groups > 1 ? ` g${rounded(groups)}` : ''}`;
+  const maps = `${rounded(n)}x${rounded(outHeight)}x${rounded(outWidth)}`;
+  const vectors = [width, outWidth].map(size => (size % 4 === 0 ? 'v' : 's')).join('');
+  return `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')} ${channels} ${maps} ${vectors}${height === 1 ? ' h1' : ''}`;
+}
+
+function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): number {
+  return 2 * n * o * (c / groups) * kh * kw * outHeight * outWidth;
+}
+
+/** Blocks of output channels, which do not cross groups. */
+function channelBlocks({ o, groups }: ConvSizes, block: number): number {
+  return groups * Math.ceil(o / groups / block);
+}
+
+function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Variant[] {
+  return adapter.kind === 'gpu' ? [...gemm, ...direct] : [...direct, ...gemm];
+}
+
+// conv2d, also the input gradient at stride 1
+
+/** direct: patches of pixels in registers, read straight from storage. gemm: tiles in workgroup memory. */
+export const CONV2D: Family<ConvSizes> = {
+  name: 'conv2d',
+  shapeClass,
+  variants(sizes, device) {
+    const { n, c, o, outHeight, outWidth, kh, kw, groups } = sizes;
+    const outputs = kw === 1 || kw > MOST_TAPS ? 8 : 4;
+    const direct = [
+      { OUTPUTS: outputs, ROWS: 2, VECTORS: 2, WORKGROUP: 8 },
+      { OUTPUTS: outputs, ROWS: 4, VECTORS: 1, WORKGROUP: 8 },
+      { OUTPUTS: outputs, ROWS: 1, VECTORS: 4, WORKGROUP: 8 },
+      { OUTPUTS: outputs, ROWS: 1, VECTORS: 2, WORKGROUP: 8 },
+      { OUTPUTS: outputs, ROWS: 1, VECTORS: 1, WORKGROUP: 8 },
+      { OUTPUTS: 2, ROWS: 2, VECTORS: 2, WORKGROUP: 8 },
+      { OUTPUTS: 4, ROWS: 2, VECTORS: 1, WORKGROUP: 64 },
+    ].filter(({ ROWS, VECTORS }) => ROWS <= outHeight && 4 * VECTORS < outWidth + 4);
+    const [rows, columns, inner] = [o / groups, n * outHeight * outWidth, (c / groups) * kh * kw];
+    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device) && tile.TILE_N < 4 * columns).flatMap(tile => {
+      const workgroups = groups * Math.ceil(rows / tile.TILE_M) * Math.ceil(columns / tile.TILE_N);
+      const most = device.bindingLimit / 4 / (n * o * outHeight * outWidth);
+      const SPLITS = Math.min(splitsFor(inner, workgroups, device), 2 ** Math.floor(Math.log2(most)));
+      return (SPLITS > 1 ? [SPLITS, 1] : [1]).map(splits => ({ ...tile, SPLITS: splits }));
+    });
+    return inOrder(
+      direct.map(tile => ({ kernel: 'direct', tile })),
+      gemm.map(tile => ({ kernel: 'gemm', tile })),
+      device,
+    );
+  },
+};
+
+/** y [N, O, OH, OW] */
+export function correlate(
+  x: Tensor,
+  w: Tensor,
+  sizes: ConvSizes,
+  steps: WeightSteps,
+  { kernel, tile }: Variant,
+): Tensor {
+  return kernel === 'direct' ? correlateDirect(x, w, sizes, steps, tile) : correlateGemm(x, w, sizes, steps, tile);
+}
+
+function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, tile: Tile): Tensor {
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth]);
+  // Wide kernels take their taps one by one.
+  const taps = kw <= MOST_TAPS ? kw : 1;
+  const vectorInput = width % 4 === 0 && taps === kw;
+  const kernel = device.kernel(CONV, {
+    tile: {
+      ...tile,
+      STRIDE: stride[1],
+      TAPS: taps,
+      VECTOR_INPUT: Number(vectorInput),
+      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
+    },
+  });
+  const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
+  const [gridX, gridY] = grid(patches, tile.WORKGROUP);
+  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap);
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY], flopOf(sizes));
+  return y;
+}
+
+function correlateGemm(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, { SPLITS, ...tile }: Tile): Tensor {
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { device } = x;
+  const [length, splits] = cutSums((c / groups) * kh * kw, SPLITS);
+  const shape = [n, o, outHeight, outWidth];
+  const y = device.empty(splits > 1 ? [splits, ...shape] : shape);
+  const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
+  const kernel = device.kernel(CONV_GEMM, {
+    tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
+  });
+  const words = [n, c, height, width, o, outHeight, outWidth, groups, ...padding];
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, splits, length);
+  const columns = Math.ceil((n * outHeight * outWidth) / tile.TILE_N);
+  const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
+  device.dispatch(kernel, [x, w, y], words, grid, flopOf(sizes));
+  return splits > 1 ? reduce(y, [0]).view(shape) : y;
+}
+
+// The transposed convolution, also the input gradient at other strides
+
+/** direct: patches of pixels in registers, read straight from storage. */
+export const CONV_TRANSPOSE2D: Family<ConvSizes> = {
+  name: 'conv_transpose2d',
+  shapeClass,
+  variants: ({ outHeight, outWidth, stride }) =>
+    [
+      { OUTPUTS: 4, ROWS: 1, VECTORS: 2, WORKGROUP: 8 },
+      { OUTPUTS: 4, ROWS: 2, VECTORS: 1, WORKGROUP: 8 },
+      { OUTPUTS: 4, ROWS: 1, VECTORS: 1, WORKGROUP: 8 },
+      { OUTPUTS: 4, ROWS: 1, VECTORS: 1, WORKGROUP: 64 },
+    ]
+      .filter(
+        ({ ROWS, VECTORS }) =>
+          ROWS <= Math.ceil(outHeight / stride[0]) && VECTORS * 4 * stride[1] < outWidth + 4 * stride[1],
+      )
+      // More accumulators than these do not stay in registers.
+      .filter(({ ROWS, VECTORS }, i, all) => i === all.length - 1 || ROWS * VECTORS * stride[1] <= 4)
+      .map(tile => ({ kernel: 'direct', tile })),
+};
+
+/** y [N, O, OH, OW] */
+export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { tile }: Variant): Tensor {
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth]);
+  const vectorInput = width % 4 === 0;
+  const first = Math.ceil((padding[1] - kw + 1) / stride[1]);
+  const kernel = device.kernel(TRANSPOSE, {
+    tile: {
+      ...tile,
+      STRIDE: stride[1],
+      TAPS: kw,
+      PAD: padding[1],
+      FIRST: first,
+      LAST: Math.floor((stride[1] - 1 + padding[1]) / stride[1]) + 1,
+      VECTOR_INPUT: Number(vectorInput),
+      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      SHIFT: vectorInput ? modulo(first, 4) : 0,
+    },
+  });
+  const across = Math.ceil(outWidth / (4 * tile.VECTORS * stride[1]));
+  const patches = n * Math.ceil(Math.ceil(outHeight / stride[0]) / tile.ROWS) * across;
+  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, stride[0], padding[0]];
+  const [gridX, gridY] = grid(patches, tile.WORKGROUP);
+  const flop = (2 * n * c * height * width * o * kh * kw) / groups;
+  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(sizes, tile.OUTPUTS), stride[0] * gridY], flop);
+  return y;
+}
+
+// The weight gradient
+
+/**
+ * direct: a lane is an input channel with all its taps in registers. taps: a lane is four neighbouring taps, for large
+ * kernels and few channels. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
+ */
+export const WEIGHT_GRADIENT: Family<ConvSizes> = {
+  name: 'conv2d_weight_gradient',
+  shapeClass,
+  variants(sizes, device) {
+    const { n, c, o, outHeight, outWidth, kh, kw, groups } = sizes;
+    const most = device.bindingLimit / 4 / (o * (c / groups) * kh * kw);
+    const splits = (workgroups: number) =>
+      Math.max(
+        1,
+        Math.min(n * outHeight, Math.floor(most), Math.floor((device.adapter.kind === 'gpu' ? 512 : 64) / workgroups)),
+      );
+    const lines = (lanes: number, block: number, widest: number) => {
+      // As few idle lanes as whole vectors of 8 allow.
+      const groupsX = Math.ceil(lanes / widest);
+      const WORKGROUP = Math.ceil(lanes / groupsX / 8) * 8;
+      return { WORKGROUP, SPLITS: splits(groupsX * channelBlocks(sizes, block)) };
+    };
+    const channels = [8, 4, 2, 1]
+      .filter(outputs => outputs === 1 || outputs * kh * kw <= 72)
+      .map(OUTPUTS => ({
+        kernel: 'direct',
+        tile: { OUTPUTS, ...lines(c / groups, OUTPUTS, 16) },
+      }));
+    const taps = { kernel: 'taps', tile: lines(Math.ceil(((c / groups) * kh * kw) / 4), 8, 64) };
+    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device)).map(tile => {
+      const workgroups =
+        groups * Math.ceil(o / groups / tile.TILE_M) * Math.ceil(((c / groups) * kh * kw) / tile.TILE_N);
+      const wanted = splitsFor(n * outHeight * outWidth, workgroups, device);
+      return { kernel: 'gemm', tile: { ...tile, SPLITS: Math.max(1, Math.min(wanted, Math.floor(most))) } };
+    });
+    const direct = kh * kw > 49 ? [taps] : c / groups > 4 ? [...channels, taps] : [taps, ...channels];
+    return inOrder(direct, gemm, device);
+  },
+};
+
+/** u [O, C / groups, KH, KW], or with a first axis of length 1 */
+export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant: Variant): Tensor {
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { device } = x;
+  const { SPLITS, ...tile } = variant.tile;
+  const shape = [o, c / groups, kh, kw];
+  const words = [n, c, height, width, o, outHeight, outWidth, groups];
+  const flop = flopOf(sizes);
+  if (variant.kernel === 'gemm') {
+    const [length, splits] = cutSums(n * outHeight * outWidth, SPLITS);
+    const u = device.empty([splits, ...shape]);
+    const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
+    const kernel = device.kernel(WEIGHT_GEMM, {
+      tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
+    });
+    const columns = Math.ceil(sizeOf(shape.slice(1)) / tile.TILE_N);
+    const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
+    device.dispatch(kernel, [x, v, u], [...words, ...padding, splits, length], grid, flop);
+    return splits > 1 ? reduce(u, [0]) : u;
+  }
+  const rows = n * outHeight;
+  const rowsPerSplit = Math.ceil(rows / Math.min(SPLITS, rows));
+  const splits = Math.ceil(rows / rowsPerSplit);
+  const u = device.empty([splits, ...shape]);
+  if (variant.kernel === 'direct') {
+    const kernel = device.kernel(WEIGHT, { tile: { ...tile, KH: kh, KW: kw, STRIDE: stride[1] } });
+    const grid = [Math.ceil(c / groups / tile.WORKGROUP), channelBlocks(sizes, tile.OUTPUTS), splits];
+    device.dispatch(kernel, [x, v, u], [...words, stride[0], ...padding, rowsPerSplit], grid, flop);
+  } else {
+    const kernel = device.kernel(WEIGHT_TAPS, { tile });
+    const lanes = Math.ceil(sizeOf(shape.slice(1)) / 4);
+    const grid = [Math.ceil(lanes / tile.WORKGROUP), channelBlocks(sizes, 8), splits];
+    device.dispatch(kernel, [x, v, u], [...words, kh, kw, ...stride, ...padding, rowsPerSplit], grid, flop);
+  }
+  return splits > 1 ? reduce(u, [0]) : u;
+}
+
+/** A sum of `length` products cut into about `wanted` pieces, whose lengths are multiples of 4. */
+function cutSums(length: number, wanted: number): [piece: number, count: number] {
+  const piece = 4 * Math.ceil(length / wanted / 4);
+  return [piece, Math.ceil(length / piece)];
+}
+
+/** The remainder from 0 on, also of a negative number. */
+function modulo(a: number, b: number): number {
+  return ((a % b) + b) % b;
+}
