@@ -5,6 +5,9 @@ import type { Answer, Opened, Prepared, Request } from './process.ts';
 /** Milliseconds after which a library that does not answer is given up: a driver may hang. */
 const PATIENCE = 180_000;
 
+/** How ONNX Runtime and jax-js, which go on then, report errors of WebGPU. */
+const COMPLAINT = /\[E:onnxruntime|validation error|uncaptured error/i;
+
 /**
  * A library in a process of its own: its device does not share the host's time with another's, and where it crashes,
  * the others go on. It is started anew when it is next opened.
@@ -35,12 +38,18 @@ export class LibraryProcess {
   }
 
   prepare(name: string): Promise<Prepared> {
+    this.stderr = '';
     return this.ask({ ask: 'prepare', name });
   }
 
   /** Milliseconds of one run of the work that is prepared. */
   time(): Promise<number> {
     return this.ask({ ask: 'time' });
+  }
+
+  /** What the library reported since a case was prepared, though it went on. */
+  get complaint(): string | undefined {
+    return this.stderr.split('\n').find(line => COMPLAINT.test(line));
   }
 
   /** Forgets the work; a library that cannot is ended. */

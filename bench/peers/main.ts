@@ -90,7 +90,12 @@ async function compareOn(one: Case, adapter: string): Promise<Row> {
       if (measured) await attempt(library, async () => void measured.push(await library.time()));
     }
   }
-  for (const library of libraries) await library.release();
+  for (const library of libraries) {
+    await library.release();
+    await attempt(library, async () => {
+      if (library.complaint && times.has(library)) throw new Error(`it reported: ${library.complaint}`);
+    });
+  }
   const peers = Object.fromEntries(libraries.slice(1).map(peer => [peer.name, times.get(peer) ?? null]));
   return { name: one.name, ...compare(times.get(ours) ?? null, peers, one.target), notes };
 }
