@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pageIsServed, readReadme, root, run } from '../readmeCommands.ts';
 
-const LEFT_OUT = ['node_modules', 'dist', 'runs', '.git'];
+const LEFT_OUT = ['dist', 'runs', '.git'];
 const HOURS = 3_600_000;
 
 const readme = readReadme();
@@ -13,7 +13,8 @@ const checkout = mkdtempSync(join(tmpdir(), 'wgrad-readme-'));
 beforeAll(() => {
   cpSync(root, checkout, {
     recursive: true,
-    filter: path => dirname(path) !== root || !LEFT_OUT.includes(basename(path)),
+    filter: path =>
+      basename(path) !== 'node_modules' && (dirname(path) !== root || !LEFT_OUT.includes(basename(path))),
   });
   for (const [name, text] of readme.files) writeFileSync(join(checkout, name), text);
 });
