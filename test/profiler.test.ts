@@ -106,14 +106,16 @@ describe('a profile', () => {
       ops.matmul(full(device, [10, 20], 1), full(device, [20, 30], 1));
       ops.sum(full(device, [1000], 1));
     });
-    const kernel = (name: string) => report.kernels.find(one => one.kernel === name)!;
+    // A variant's name has something before that of the family.
+    const kernel = (name: string) => report.kernels.find(one => one.kernel.endsWith(name))!;
     expect(kernel('conv2d')).toMatchObject({
       shape: '2×3×8×8, 4×3×3×3 → 2×4×8×8',
       count: 1,
+      flop: 2 * (2 * 4 * 64) * 27,
       bytes: 4 * (2 * 3 * 64 + 4 * 27 + 2 * 4 * 64),
     });
     const product = kernel('matmul');
-    expect(product).toMatchObject({ shape: '10×20, 20×30 → 10×30' });
+    expect(product).toMatchObject({ shape: expect.stringMatching(/^10×20, 20×30 → /), flop: 2 * 10 * 20 * 30 });
     expect(product.gflops).toBeCloseTo(product.flop / product.ms / 1e6, 9);
     expect(product.ofArithmetic).toBeCloseTo(product.gflops / ceilings.arithmetic, 9);
     expect(product.ofBandwidth).toBeCloseTo(product.gbs / ceilings.bandwidth, 9);
@@ -150,7 +152,7 @@ describe('a profile', () => {
     expect(hostMs).toBeGreaterThan(0);
     expect(stepMs).toBeGreaterThan(hostMs!);
     expect(overhead).toBeCloseTo(profiledMs / stepMs! - 1, 9);
-    expect(covered).toBeCloseTo(kernelMs / stepMs!, 9);
+    expect(covered).toBeCloseTo((kernelMs - Math.max(0, profiledMs - stepMs!)) / stepMs!, 9);
     programs.release();
     device.discard(x);
     release(net);
@@ -270,11 +272,13 @@ describe('wgrad profile', () => {
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(stdout).toMatch(/^perceptual on .+, 2 steps\n/);
-    expect(stdout).toMatch(/^kernels +[\d.]+ m?s in \d+ dispatches: [\d.]+ % of the step$/m);
-    expect(stdout).toMatch(/^profiler +a profiled step takes [\d.]+ m?s, −?[\d.]+ % more$/m);
+    expect(stdout).toMatch(
+      /^kernels +[\d.]+ m?s in \d+ dispatches: [\d.]+ % of the step without what profiling adds$/m,
+    );
+    expect(stdout).toMatch(/^profiler +a profiled step takes [\d.]+ m?s, −?[\d.]+ % more: [\d.]+ µs a dispatch$/m);
     expect(stdout).toMatch(/^memory .+ times the .+ needed/m);
     expect(stdout).toMatch(/^kernel +count +ms +share +GFLOP\/s +GB\/s/m);
-    expect(stdout).toMatch(/^conv2d +\d+ +[\d.]+ +[\d.]+ % +[\d.–]+/m);
+    expect(stdout).toMatch(/^conv2d +\d+ +[\d.]+ +[\d.]+ % +[\d.]+/m);
     expect(stdout).toMatch(/^network +\d+ +[\d.]+ +[\d.]+ % +[\d.]+ +[\d.]+$/m);
     const { traceEvents } = JSON.parse(readFileSync(at('trace.json'), 'utf8')) as Trace;
     expect(traceEvents.some(({ ph, name }) => ph === 'X' && name === 'conv2d')).toBe(true);

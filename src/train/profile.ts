@@ -3,7 +3,7 @@ import { labelParts, type Parts } from '../models/labelModules.ts';
 import type { Device } from '../runtime/device.ts';
 import { setLabel } from '../runtime/labels.ts';
 import { type Ceilings, measureCeilings } from '../runtime/measure.ts';
-import { createTimer } from '../runtime/profiler.ts';
+import { createTimer, type DispatchTimer } from '../runtime/profiler.ts';
 import { buildReport, type ProfileReport } from './profile/report.ts';
 import { chromeTrace, type Trace } from './profile/trace.ts';
 
@@ -11,8 +11,9 @@ export interface ProfileOptions {
   /** Modules, and other objects that compute, by the names that the report gives them. */
   readonly parts?: Parts;
   /**
-   * The function is a step, and is called with the numbers from 1 to this three times: to warm up, to be measured as it
-   * is, and to be profiled. By default it is called once, and the report says nothing of the profiler's own cost.
+   * The function is a step, and is called with each number from 1 to this three times: to warm up, and then to be
+   * measured as it is and to be profiled. By default it is called once, and the report says nothing of the profiler's
+   * own cost.
    */
   readonly steps?: number;
   /** Done before each step, and not measured. */
@@ -50,25 +51,29 @@ export interface StepSpan {
 export async function profile<T>(
   device: Device,
   body: (step: number) => T | Promise<T>,
-  options: ProfileOptions = {},
+  { parts = {}, steps, prepare, ceilings: known }: ProfileOptions = {},
 ): Promise<Profile<T>> {
-  const { parts = {} } = options;
-  const run = (count?: () => number) => callSteps(device, body, options, count);
-  const ceilings = options.ceilings ?? (await measureCeilings(device));
+  const ceilings = known ?? (await measureCeilings(device));
   device.memory.trim(); // what the ceilings were measured with
-  let plain: StepSpan[] | undefined;
-  if (options.steps !== undefined) {
-    await underLabels(parts, () => run());
-    plain = (await run()).spans;
-  }
   const timer = createTimer(device);
+  const call = (step: number) => callStep(device, step, body, prepare, timer);
+  const numbers = Array.from({ length: steps ?? 1 }, (_, i) => i + 1);
   try {
-    device.stream.time(timer);
-    const { result, spans } = await underLabels(parts, () => run(() => timer.count));
+    if (steps !== undefined) await underLabels(parts, () => inOrder(numbers, call));
+    // Each step is taken as it is and then profiled, so that a machine that grows slower or faster does so in both.
+    const calls = await inOrder(numbers, async step => {
+      const plain = steps === undefined ? undefined : await call(step);
+      device.stream.time(timer);
+      const profiled = await underLabels(parts, () => call(step));
+      device.stream.time(undefined);
+      return { plain, profiled };
+    });
+    const spans = calls.map(({ profiled }) => profiled.span);
+    const plain = calls.flatMap(({ plain }) => (plain ? [plain.span] : []));
     const timed = await timer.read();
     const { name } = device.adapter;
     const report = buildReport({ adapter: name, clock: timer.clock, ceilings, timed, spans, plain });
-    return { result, report, trace: () => chromeTrace(name, timed, spans) };
+    return { result: calls[calls.length - 1].profiled.result, report, trace: () => chromeTrace(name, timed, spans) };
   } finally {
     await device.stream.drain();
     device.stream.time(undefined);
@@ -88,23 +93,25 @@ async function underLabels<T>(parts: Parts, body: () => Promise<T>): Promise<T> 
   }
 }
 
-async function callSteps<T>(
+async function inOrder<T>(steps: readonly number[], call: (step: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (const step of steps) results.push(await call(step));
+  return results;
+}
+
+async function callStep<T>(
   device: Device,
+  step: number,
   body: (step: number) => T | Promise<T>,
-  { steps = 1, prepare }: ProfileOptions,
-  count = () => 0,
-): Promise<{ result: T; spans: StepSpan[] }> {
-  const spans: StepSpan[] = [];
-  let result!: T;
-  for (let step = 1; step <= steps; step++) {
-    await prepare?.(step);
-    await device.finish();
-    const [first, began] = [count(), performance.now()];
-    result = await body(step);
-    device.flush();
-    const submitted = performance.now();
-    await device.finish();
-    spans.push({ began, submitted, ended: performance.now(), first, last: count() });
-  }
-  return { result, spans };
+  prepare: ProfileOptions['prepare'],
+  timer: DispatchTimer,
+): Promise<{ result: T; span: StepSpan }> {
+  await prepare?.(step);
+  await device.finish();
+  const [first, began] = [timer.count, performance.now()];
+  const result = await body(step);
+  device.flush();
+  const submitted = performance.now();
+  await device.finish();
+  return { result, span: { began, submitted, ended: performance.now(), first, last: timer.count } };
 }

@@ -22,7 +22,10 @@ export interface ProfileReport {
   readonly hostMs?: number;
   /** The profiler's own cost: profiledMs / stepMs - 1. */
   readonly overhead?: number;
-  /** kernelMs / stepMs: what is missing to 1 is not spent in kernels. */
+  /**
+   * The part of stepMs that kernels take. What profiling adds to a step counts as if it were all in their times, which
+   * it mostly is where timestamps are slow: the truth is this or more.
+   */
   readonly covered?: number;
   /** By kernel and shape, the longest first. */
   readonly kernels: readonly KernelTotal[];
@@ -60,15 +63,15 @@ export interface Measured {
   readonly ceilings: Ceilings;
   readonly timed: readonly TimedDispatch[];
   readonly spans: readonly StepSpan[];
-  /** Of the steps that were not profiled. */
-  readonly plain: readonly StepSpan[] | undefined;
+  /** Of the steps that were not profiled; empty where there were none. */
+  readonly plain: readonly StepSpan[];
 }
 
 export function buildReport({ adapter, clock, ceilings, timed, spans, plain }: Measured): ProfileReport {
   const steps = spans.length;
   const kernelMs = sum(timed.map(msOf)) / steps;
   const profiledMs = mean(spans, ({ began, ended }) => ended - began);
-  const stepMs = plain && mean(plain, ({ began, ended }) => ended - began);
+  const stepMs = mean(plain, ({ began, ended }) => ended - began);
   return {
     adapter,
     clock,
@@ -77,13 +80,12 @@ export function buildReport({ adapter, clock, ceilings, timed, spans, plain }: M
     dispatches: timed.length / steps,
     kernelMs,
     profiledMs,
-    ...(plain &&
-      stepMs && {
-        stepMs,
-        hostMs: mean(plain, ({ began, submitted }) => submitted - began),
-        overhead: profiledMs / stepMs - 1,
-        covered: kernelMs / stepMs,
-      }),
+    ...(plain.length > 0 && {
+      stepMs,
+      hostMs: mean(plain, ({ began, submitted }) => submitted - began),
+      overhead: profiledMs / stepMs - 1,
+      covered: (kernelMs - Math.max(0, profiledMs - stepMs)) / stepMs,
+    }),
     kernels: kernelTotals(timed, steps, kernelMs, ceilings),
     modules: moduleTotals(timed, steps),
     warnings: warningsOf(clock, timed),

@@ -25,6 +25,7 @@ export function profileText(report: ProfileReport, memory?: MemoryUse): string {
 export function summary(report: ProfileReport): [name: string, text: string][] {
   const { stepMs, hostMs = 0, overhead = 0, covered = 0, kernelMs, profiledMs, ceilings, dispatches } = report;
   const launching = (dispatches * ceilings.dispatchDevice) / 1e3;
+  const added = `${formatDigits(Math.max(0, (1e3 * (profiledMs - (stepMs ?? 0))) / dispatches))} µs a dispatch`;
   const kernels = `${formatMilliseconds(kernelMs)} in ${formatCount(dispatches)} dispatches`;
   const limits = `${formatDigits(ceilings.arithmetic)} GFLOP/s, ${formatDigits(ceilings.bandwidth)} GB/s`;
   return [
@@ -35,9 +36,12 @@ export function summary(report: ProfileReport): [name: string, text: string][] {
         ] as [string, string][])
       : ([
           ['step', formatMilliseconds(stepMs)],
-          ['kernels', `${kernels}: ${formatPercent(covered)} of the step`],
+          ['kernels', `${kernels}: ${formatPercent(covered)} of the step without what profiling adds`],
           ['host', `${formatMilliseconds(hostMs)} to encode and submit: ${formatPercent(hostMs / stepMs)} of the step`],
-          ['profiler', `a profiled step takes ${formatMilliseconds(profiledMs)}, ${formatPercent(overhead)} more`],
+          [
+            'profiler',
+            `a profiled step takes ${formatMilliseconds(profiledMs)}, ${formatPercent(overhead)} more: ${added}`,
+          ],
         ] as [string, string][])),
     ['ceilings', `${limits}; launching empty kernels takes ${formatMilliseconds(launching)} of that`],
   ];
