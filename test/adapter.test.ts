@@ -105,6 +105,12 @@ describe('the choice', () => {
     if (embeddedHere) expect(await openInProcess('wiftSHAD', environment)).toMatchObject({ kind: 'embedded' });
   });
 
+  test.runIf(mesaHere)('takes an adapter by the name that it gives it, and lavapipe by its own', async () => {
+    const { name } = await openInProcess('lavapipe', { HOME: tmpdir() });
+    expect(name).toMatch(/^llvmpipe/);
+    expect(await openInProcess(name, { HOME: tmpdir() })).toMatchObject({ name, kind: 'cpu' });
+  });
+
   test('refuses an adapter that is not there in one line that names those that are', async () => {
     const refused = await openInProcess('zork', { HOME: tmpdir() });
     expect(refused.error).toBe('UserError');

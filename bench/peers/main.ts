@@ -25,11 +25,11 @@ const TOLERANCE = 1e-3;
 const PEERS = ['tfjs', 'jax', 'onnxruntime'] as const;
 
 const options = parseOptions(process.argv.slice(2));
-installPeers();
 const ours = new LibraryProcess('wgrad');
 const libraries = [ours, ...PEERS.map(name => new LibraryProcess(name))];
 try {
   const { adapter } = await ours.open(options.adapter);
+  installPeers();
   const versions: Record<string, string> = {};
   const adapters: Record<string, string> = {};
   for (const library of libraries) {

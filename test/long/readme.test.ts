@@ -13,8 +13,7 @@ const checkout = mkdtempSync(join(tmpdir(), 'wgrad-readme-'));
 beforeAll(() => {
   cpSync(root, checkout, {
     recursive: true,
-    filter: path =>
-      basename(path) !== 'node_modules' && (dirname(path) !== root || !LEFT_OUT.includes(basename(path))),
+    filter: path => basename(path) !== 'node_modules' && (dirname(path) !== root || !LEFT_OUT.includes(basename(path))),
   });
   for (const [name, text] of readme.files) writeFileSync(join(checkout, name), text);
 });
