@@ -219,8 +219,18 @@ export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { ti
 
 // The weight gradient
 
+/** Output and input channels whose taps a lane holds in registers. */
+const REGISTER_TAPS = [
+  [8, 4],
+  [8, 2],
+  [8, 1],
+  [4, 1],
+  [2, 1],
+  [1, 1],
+] as const;
+
 /**
- * direct: a lane is an input channel with all its taps in registers. taps: a lane is four neighbouring taps, for large
+ * direct: a lane has all taps of some input and output channels in registers. taps: a lane is four neighbouring taps, for large
  * kernels and few channels. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
  */
 export const WEIGHT_GRADIENT: Family<ConvSizes> = {
@@ -240,12 +250,16 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
       const WORKGROUP = Math.ceil(lanes / groupsX / 8) * 8;
       return { WORKGROUP, SPLITS: splits(groupsX * channelBlocks(sizes, block)) };
     };
-    const channels = [8, 4, 2, 1]
-      .filter(outputs => outputs === 1 || outputs * kh * kw <= 72)
-      .map(OUTPUTS => ({
-        kernel: 'direct',
-        tile: { OUTPUTS, ...lines(c / groups, OUTPUTS, 16) },
-      }));
+    // Narrow lines are walked along pixel by pixel.
+    const pixels = outWidth > 8 ? [4, 1] : [1, 4];
+    const channels = REGISTER_TAPS.filter(([outputs, inputs]) => outputs * inputs * kh * kw <= 72)
+      .slice(0, 3)
+      .flatMap(([OUTPUTS, CHANNELS]) =>
+        pixels.map(PIXELS => ({
+          kernel: 'direct',
+          tile: { OUTPUTS, CHANNELS, PIXELS, ...lines(Math.ceil(c / groups / CHANNELS), OUTPUTS, 16) },
+        })),
+      );
     const taps = { kernel: 'taps', tile: lines(Math.ceil(((c / groups) * kh * kw) / 4), 8, 64) };
     const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device)).map(tile => {
       const workgroups =
@@ -283,8 +297,14 @@ export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant:
   const splits = Math.ceil(rows / rowsPerSplit);
   const u = device.empty([splits, ...shape]);
   if (variant.kernel === 'direct') {
-    const kernel = device.kernel(WEIGHT, { tile: { ...tile, KH: kh, KW: kw, STRIDE: stride[1] } });
-    const grid = [Math.ceil(c / groups / tile.WORKGROUP), channelBlocks(sizes, tile.OUTPUTS), splits];
+    const inVectors = tile.PIXELS === 4 && width % 4 === 0;
+    const vectors = {
+      VECTOR_INPUT: Number(inVectors),
+      VECTOR_OUTPUT: Number(tile.PIXELS === 4 && outWidth % 4 === 0),
+      SHIFT: inVectors ? modulo(-padding[1], 4) : 0,
+    };
+    const kernel = device.kernel(WEIGHT, { tile: { ...tile, KH: kh, KW: kw, STRIDE: stride[1], ...vectors } });
+    const grid = [Math.ceil(c / groups / tile.CHANNELS / tile.WORKGROUP), channelBlocks(sizes, tile.OUTPUTS), splits];
     device.dispatch(kernel, [x, v, u], [...words, stride[0], ...padding, rowsPerSplit], grid, flop);
   } else {
     const kernel = device.kernel(WEIGHT_TAPS, { tile });
