@@ -68,7 +68,7 @@ export const MATMUL: Family<Product> = {
         .filter((count, i, all) => all.indexOf(count) === i)
         .map(SPLITS => ({ ...tile, SPLITS }));
     };
-    const direct = DIRECT_TILES.filter(({ ROWS, VECTORS }) => ROWS < 2 * m && 4 * VECTORS < 2 * n)
+    const direct = DIRECT_TILES.filter(({ ROWS, VECTORS }) => ROWS < 2 * m && (VECTORS === 1 || 4 * VECTORS < 2 * n))
       .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
       .map(tile => ({ kernel: 'direct', tile }));
     const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device) && tile.TILE_M < 4 * m && tile.TILE_N < 4 * n)
