@@ -39,6 +39,10 @@ const [WIDTH, HEIGHT] = [1200, 560];
 const [LEFT, TOP, GAP] = [84, 34, 10];
 /** Lower rectangles, in pixels, are left out: thousands of them cannot be seen. */
 const LEAST_HEIGHT = 0.05;
+/** Of a letter, on average. */
+const LETTER = 6.6;
+/** Groups with less of all bytes times commands have no colour of their own. */
+const LEAST_GROUP = 0.002;
 /** Okabe and Ito's colours, for the modules that take most. */
 const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#b8a800', '#7a5195'];
 const OTHER = '#9aa0a8';
@@ -65,7 +69,8 @@ export function memoryPicture(programs: readonly Planned[]): string {
   for (const [name, program] of programs) {
     const x = LEFT + before * scaleX;
     parts.push(`<path d="M${round(x)} ${TOP - 6}V${HEIGHT + TOP}"/>`);
-    parts.push(`<text x="${round(x + 4)}" y="${TOP - 10}">${escapeHtml(name)}</text>`);
+    const fits = program.commands.length * scaleX > LETTER * name.length;
+    if (fits) parts.push(`<text x="${round(x + 4)}" y="${TOP - 10}">${escapeHtml(name)}</text>`);
     program.lifetimes.forEach(({ bytes, first, last }, i) => {
       if (bytes * scaleY < LEAST_HEIGHT) return;
       const { buffer, offset } = program.plan.places[i];
@@ -82,13 +87,13 @@ export function memoryPicture(programs: readonly Planned[]): string {
     before += program.commands.length;
   }
   const bottom = TOP + HEIGHT + 26;
-  const about = `${commands} commands in their order; a rectangle is a temporary, paler in the backward pass`;
-  parts.push(`<text x="${WIDTH}" y="${TOP - 10}" class="end">${about}</text>`);
+  const about = `${commands} commands in their order, addresses downwards; paler in the backward pass`;
+  parts.push(`<text x="${WIDTH}" y="${bottom}" class="end">${about}</text>`);
   let at = LEFT;
   for (const [group, colour] of [...colours, ['other', OTHER]]) {
     parts.push(`<rect x="${at}" y="${bottom - 10}" width="11" height="11" fill="${colour}"/>`);
     parts.push(`<text x="${at + 16}" y="${bottom}">${escapeHtml(group || 'no module')}</text>`);
-    at += 40 + 6.6 * (group || 'no module').length;
+    at += 40 + LETTER * (group || 'no module').length;
   }
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH + 12} ${bottom + 14}" width="${WIDTH + 12}">`,
@@ -118,7 +123,9 @@ function coloursOf(programs: readonly Planned[]): Map<string, string> {
       sizes.set(group, (sizes.get(group) ?? 0) + bytes * (last - first + 1));
     }
   }
-  const largest = [...sizes].sort(([, a], [, b]) => b - a).slice(0, COLOURS.length);
+  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const large = [...sizes].filter(([, size]) => size >= LEAST_GROUP * total);
+  const largest = large.sort(([, a], [, b]) => b - a).slice(0, COLOURS.length);
   return new Map(largest.map(([group], i) => [group, COLOURS[i]]));
 }
 

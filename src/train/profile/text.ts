@@ -25,7 +25,7 @@ export function profileText(report: ProfileReport, memory?: MemoryUse): string {
 export function summary(report: ProfileReport): [name: string, text: string][] {
   const { stepMs, hostMs = 0, overhead = 0, covered = 0, kernelMs, profiledMs, ceilings, dispatches } = report;
   const launching = (dispatches * ceilings.dispatchDevice) / 1e3;
-  const added = `${formatDigits(Math.max(0, (1e3 * (profiledMs - (stepMs ?? 0))) / dispatches))} µs a dispatch`;
+  const added = (1e3 * (profiledMs - (stepMs ?? 0))) / dispatches;
   const kernels = `${formatMilliseconds(kernelMs)} in ${formatCount(dispatches)} dispatches`;
   const limits = `${formatDigits(ceilings.arithmetic)} GFLOP/s, ${formatDigits(ceilings.bandwidth)} GB/s`;
   return [
@@ -40,7 +40,7 @@ export function summary(report: ProfileReport): [name: string, text: string][] {
           ['host', `${formatMilliseconds(hostMs)} to encode and submit: ${formatPercent(hostMs / stepMs)} of the step`],
           [
             'profiler',
-            `a profiled step takes ${formatMilliseconds(profiledMs)}, ${formatPercent(overhead)} more: ${added}`,
+            `a profiled step takes ${formatMilliseconds(profiledMs)}: ${signed(formatPercent(overhead))}, ${signed(added.toFixed(1))} µs a dispatch`,
           ],
         ] as [string, string][])),
     ['ceilings', `${limits}; launching empty kernels takes ${formatMilliseconds(launching)} of that`],
@@ -172,6 +172,11 @@ function shortened(text: string, width: number): string {
 /** GFLOP/s or GB/s: below a thousandth nothing is left to tell. */
 function formatRate(rate: number): string {
   return rate >= 0.001 ? formatDigits(rate) : '0';
+}
+
+/** A number's text with its sign, which a minus has already. */
+function signed(text: string): string {
+  return /^[-−]/.test(text) ? text.replace('-', '−') : `+${text}`;
 }
 
 /** Counts of a step are not whole where it does something in some steps only. */
