@@ -73,7 +73,7 @@ const shorter: Record<string, Shorter> = {
   },
   'npx wgrad profile e2style --trace step.json --memory plan.svg': {
     as: `${WGRAD} profile perceptual --size 16 --width 4 --batch 4 --steps 1 --trace step.json --memory plan.svg`,
-    says: /written: step\.json\s+written: plan\.svg/,
+    says: /written: step\.json, plan\.svg/,
   },
 };
 

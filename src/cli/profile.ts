@@ -65,7 +65,8 @@ export const verb: Verb = {
       else console.log(`\n${profileText(report, use)}`);
       if (trace !== undefined) writeFileSync(trace, JSON.stringify(profile.trace()));
       if (memory !== undefined) writeFileSync(memory, profile.picture);
-      if (!json) for (const path of [trace, memory]) if (path !== undefined) console.log(`\nwritten: ${path}`);
+      const written = [trace, memory].filter(path => path !== undefined);
+      if (!json && written.length > 0) console.log(`\nwritten: ${written.join(', ')}`);
       return 0;
     } finally {
       device.destroy();

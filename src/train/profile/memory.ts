@@ -87,8 +87,11 @@ export function memoryPicture(programs: readonly Planned[]): string {
     before += program.commands.length;
   }
   const bottom = TOP + HEIGHT + 26;
-  const about = `${commands} commands in their order, addresses downwards; paler in the backward pass`;
-  parts.push(`<text x="${WIDTH}" y="${bottom}" class="end">${about}</text>`);
+  const about =
+    commands > 0
+      ? `${commands} commands in their order, addresses downwards; paler in the backward pass`
+      : 'The step has no phase(…): its memory comes from the pool, without a plan.';
+  parts.push(`<text x="${LEFT}" y="${bottom + 22}">${about}</text>`);
   let at = LEFT;
   for (const [group, colour] of [...colours, ['other', OTHER]]) {
     parts.push(`<rect x="${at}" y="${bottom - 10}" width="11" height="11" fill="${colour}"/>`);
@@ -96,7 +99,7 @@ export function memoryPicture(programs: readonly Planned[]): string {
     at += 40 + LETTER * (group || 'no module').length;
   }
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH + 12} ${bottom + 14}" width="${WIDTH + 12}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH + 12} ${bottom + 36}" width="${WIDTH + 12}">`,
     '<style>text{font:12px Inter,"Segoe UI","Noto Sans",Arial,sans-serif;fill:#454b55}.end{text-anchor:end}' +
       'svg{background:#fdfdfb}.buffer{fill:#ecece7}path{stroke:#646a73;stroke-width:.8;fill:none}</style>',
     ...parts,

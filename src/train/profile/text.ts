@@ -54,8 +54,9 @@ function summaryText(report: ProfileReport, memory: MemoryUse | undefined): stri
 }
 
 export function memoryText({ planned, needed, reserved }: MemoryUse): string {
-  const ratio = needed > 0 ? `, ${(planned / needed).toFixed(2)} times the ${formatBytes(needed)} needed` : '';
-  return `${formatBytes(planned)} of temporaries${ratio}; ${formatBytes(reserved)} in all buffers`;
+  const ratio = `${(planned / needed).toFixed(2)} times the ${formatBytes(needed)} needed`;
+  const plan = needed > 0 ? `${formatBytes(planned)} of temporaries, ${ratio}` : 'no plan, as the step has no phase(…)';
+  return `${plan}; ${formatBytes(reserved)} in all buffers`;
 }
 
 /** A line of a table: `depth` tells how far it is indented below what it is a part of. */
