@@ -7,8 +7,8 @@
 // (n, i) of one split (workgroup.z), by PIXELS pixels of v at a time, with a window of KH lines of x that moves by
 // PIXELS * STRIDE columns: for each channel KH * STRIDE loads, of 1 or 4 pixels, for KH x KW x PIXELS x OUTPUTS
 // multiply-adds. A workgroup computes WORKGROUP * CHANNELS input channels (workgroup.x) x OUTPUTS output channels
-// (workgroup.y; blocks do not cross groups): v is the same for all its lanes. The splits are added by a second kernel in
-// a fixed order.
+// (workgroup.y; blocks do not cross groups): v is the same for all its lanes. The splits are added by a second kernel
+// in a fixed order.
 //
 //: let KH = 3
 //: let KW = 3
@@ -23,9 +23,15 @@
 //: let VECTOR_OUTPUT = 0
 // How far the window's first pixel lies behind the start of a vector: -pad_x modulo 4 with VECTOR_INPUT, else 0.
 //: let SHIFT = 0
+// 1 where x and v are stored as f16; sums and result are f32.
+//: let HALF = 0
 // The loads that a window's line takes, and how many of them stay when it moves.
 //: let WINDOW = (SHIFT + (PIXELS - 1) * STRIDE + KW + PIXELS - 1) / PIXELS
 //: let KEPT = (WINDOW > STRIDE) * (WINDOW - STRIDE)
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   samples: u32,
@@ -42,15 +48,20 @@ struct Params {
   rows_per_split: u32,
 }
 
-//: if VECTOR_INPUT
-alias Pixels = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias Pixels = f32;
+alias Number = f32;
+//: end
+//: if VECTOR_INPUT
+alias Pixels = vec4<Number>;
+//: else
+alias Pixels = Number;
 //: end
 //: if VECTOR_OUTPUT
-alias Cotangents = vec4f;
+alias Cotangents = vec4<Number>;
 //: else
-alias Cotangents = f32;
+alias Cotangents = Number;
 //: end
 
 @group(0) @binding(0) var<storage, read> input: array<Pixels>;
@@ -61,7 +72,7 @@ alias Cotangents = f32;
 //: if PIXELS == 1
 fn pixel(line: i32, column: i32) -> f32 {
   let at = clamp(column, 0, params.width - 1);
-  return input[line + at] * select(0.0, 1.0, at == column);
+  return f32(input[line + at]) * select(0.0, 1.0, at == column);
 }
 //: else
 /// Four pixels of the line that starts at `line`, 0 in the padding.
@@ -69,24 +80,25 @@ fn pixels(line: i32, column: i32) -> vec4f {
 //: if VECTOR_INPUT
   // A vector lies inside the image or outside as a whole.
   let inside = select(0.0, 1.0, column >= 0 && column < params.width);
-  return input[(line + clamp(column, 0, params.width - 4)) / 4] * inside;
+  return vec4f(input[(line + clamp(column, 0, params.width - 4)) / 4]) * inside;
 //: else
   let columns = column + vec4i(0, 1, 2, 3);
   let at = clamp(columns, vec4i(0), vec4i(params.width - 1));
   let inside = select(vec4f(0), vec4f(1), at == columns);
-  return vec4f(input[line + at.x], input[line + at.y], input[line + at.z], input[line + at.w]) * inside;
+  let value = vec4<Number>(input[line + at.x], input[line + at.y], input[line + at.z], input[line + at.w]);
+  return vec4f(value) * inside;
 //: end
 }
 
 /// Four values of v, 0 behind the end of its line.
 fn cotangents(line: u32, column: u32) -> vec4f {
 //: if VECTOR_OUTPUT
-  return cotangent[(line + column) / 4];
+  return vec4f(cotangent[(line + column) / 4]);
 //: else
   let columns = column + vec4u(0, 1, 2, 3);
   let at = line + min(columns, vec4u(params.out_width - 1));
-  let value = vec4f(cotangent[at.x], cotangent[at.y], cotangent[at.z], cotangent[at.w]);
-  return select(vec4f(0), value, columns < vec4u(params.out_width));
+  let value = vec4<Number>(cotangent[at.x], cotangent[at.y], cotangent[at.z], cotangent[at.w]);
+  return select(vec4f(0), vec4f(value), columns < vec4u(params.out_width));
 //: end
 }
 //: end
@@ -154,7 +166,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 //: end
 //: for o in 0..OUTPUTS
 //: if PIXELS == 1
-      let v$o = cotangent[v_line + j + o$o];
+      let v$o = f32(cotangent[v_line + j + o$o]);
 //: else
       let v$o = cotangents(v_line + o$o, j);
 //: end

@@ -26,8 +26,15 @@
 //: let VECTOR_OUTPUT = 0
 // How far the window's first pixel lies behind the start of a vector: FIRST modulo 4 with VECTOR_INPUT, else 0.
 //: let SHIFT = 0
+// 1 where the operands are stored as f16, and where the result is; sums are always f32.
+//: let HALF = 0
+//: let HALF_RESULT = 0
 // The vectors that a window's line touches.
 //: let WINDOW = (SHIFT + 4 * VECTORS + LAST - FIRST + 2) / 4
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   patches: u32, // of one phase, if all had as many rows as the first
@@ -43,19 +50,29 @@ struct Params {
   pad_y: u32,
 }
 
-//: if VECTOR_INPUT
-alias Pixels = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias Pixels = f32;
+alias Number = f32;
+//: end
+//: if HALF_RESULT
+alias Result = f16;
+//: else
+alias Result = f32;
+//: end
+//: if VECTOR_INPUT
+alias Pixels = vec4<Number>;
+//: else
+alias Pixels = Number;
 //: end
 //: if VECTOR_OUTPUT
-alias Stored = vec4f;
+alias Stored = vec4<Result>;
 //: else
-alias Stored = f32;
+alias Stored = Result;
 //: end
 
 @group(0) @binding(0) var<storage, read> input: array<Pixels>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -65,12 +82,12 @@ fn store(plane: u32, row: u32, column: u32, value: vec4f) {
   }
   let at = (plane * params.out_height + row) * params.out_width + column;
 //: if VECTOR_OUTPUT
-  output[at / 4] = value;
+  output[at / 4] = Stored(value);
 //: else
-  output[at] = value.x;
-  if (column + 1 < params.out_width) { output[at + 1] = value.y; }
-  if (column + 2 < params.out_width) { output[at + 2] = value.z; }
-  if (column + 3 < params.out_width) { output[at + 3] = value.w; }
+  output[at] = Stored(value.x);
+  if (column + 1 < params.out_width) { output[at + 1] = Stored(value.y); }
+  if (column + 2 < params.out_width) { output[at + 2] = Stored(value.z); }
+  if (column + 3 < params.out_width) { output[at + 3] = Stored(value.w); }
 //: end
 }
 
@@ -149,17 +166,17 @@ fn main(
       let origin$r = line$r + i32(c) * plane;
 //: for v in 0..WINDOW
 //: if VECTOR_INPUT
-      let p$(r)_$v = input[origin$r + at$v] * mask$(r)_$v;
+      let p$(r)_$v = vec4f(input[origin$r + at$v]) * mask$(r)_$v;
 //: else
-      let p$(r)_$v = mask$(r)_$v * vec4f(
-        input[origin$r + at$v.x], input[origin$r + at$v.y], input[origin$r + at$v.z], input[origin$r + at$v.w]);
+      let p$(r)_$v = mask$(r)_$v * vec4f(vec4<Number>(
+        input[origin$r + at$v.x], input[origin$r + at$v.y], input[origin$r + at$v.z], input[origin$r + at$v.w]));
 //: end
 //: end
 //: end
       let k = c * group_outputs * taps + a * $TAPS;
 //: for o in 0..OUTPUTS
 //: for b in 0..TAPS
-      let w$(o)_$b = vec4f(weight[w$o + k + $b]);
+      let w$(o)_$b = vec4f(f32(weight[w$o + k + $b]));
 //: end
 //: end
       // All loads stand before the arithmetic: mixed with it, lavapipe's compiler makes a third slower code.

@@ -16,7 +16,9 @@
 //: let VECTOR_OUTPUT = 0
 //: let A_ALONG_K = 0
 //: let B_ALONG_K = 0
+// 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
+//: let HALF_RESULT = 0
 
 //: if HALF
 enable f16;
@@ -42,14 +44,24 @@ struct Params {
   split_length: u32,
 }
 
-//: if VECTOR_OUTPUT
-alias Stored = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias Stored = f32;
+alias Number = f32;
+//: end
+//: if HALF_RESULT
+alias Result = f16;
+//: else
+alias Result = f32;
+//: end
+//: if VECTOR_OUTPUT
+alias Stored = vec4<Result>;
+//: else
+alias Stored = Result;
 //: end
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
+@group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -68,15 +80,15 @@ fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
   let tap = k / $(KH * KW) * params.weight_channel + k % $(KH * KW) * params.weight_tap;
   let at = group * params.weight_group + params.weight_start + row * params.weight_output + tap;
   let step = params.weight_output;
-  let value = vec4f(weight[at], weight[at + step], weight[at + 2 * step], weight[at + 3 * step]);
-  return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(rows - row));
+  let value = vec4<Number>(weight[at], weight[at + step], weight[at + 2 * step], weight[at + 3 * step]);
+  return select(vec4f(0), vec4f(value), vec4u(0, 1, 2, 3) < vec4u(rows - row));
 }
 
 fn pixel(plane: i32, row: i32, column: i32) -> f32 {
   if (row < 0 || row >= params.height || column < 0 || column >= params.width) {
     return 0;
   }
-  return input[(plane + row) * params.width + column];
+  return f32(input[(plane + row) * params.width + column]);
 }
 
 /// Four pixels that meet one tap.
@@ -116,11 +128,11 @@ fn store_c(z: u32, row: u32, column: u32, value: vec4f) {
   let split = z % params.splits * params.samples;
   let channel = z / params.splits * rows + row;
 //: if VECTOR_OUTPUT
-  output[(((split + column / area) * params.out_channels + channel) * area + column % area) / 4] = value;
+  output[(((split + column / area) * params.out_channels + channel) * area + column % area) / 4] = Stored(value);
 //: else
   for (var e = 0u; e < min(4u, columns - column); e++) {
     let at = column + e;
-    output[((split + at / area) * params.out_channels + channel) * area + at % area] = value[e];
+    output[((split + at / area) * params.out_channels + channel) * area + at % area] = Stored(value[e]);
   }
 //: end
 }

@@ -15,6 +15,7 @@
 //: let VECTOR_OUTPUT = 0
 //: let A_ALONG_K = 1
 //: let B_ALONG_K = 1
+// 1 where x and v are stored as f16; sums and result are f32.
 //: let HALF = 0
 
 //: if HALF
@@ -36,13 +37,18 @@ struct Params {
   split_length: u32, // a multiple of 4
 }
 
-//: if VECTOR_OUTPUT
-alias Pixels = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias Pixels = f32;
+alias Number = f32;
+//: end
+//: if VECTOR_OUTPUT
+alias Pixels = vec4<Number>;
+//: else
+alias Pixels = Number;
 //: end
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> cotangent: array<Pixels>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -61,12 +67,12 @@ fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
   let area = params.out_height * params.out_width;
   let channel = z / params.splits * rows + row;
 //: if VECTOR_OUTPUT
-  return cotangent[((k / area * params.out_channels + channel) * area + k % area) / 4];
+  return vec4f(cotangent[((k / area * params.out_channels + channel) * area + k % area) / 4]);
 //: else
   let pixels = min(k + vec4u(0, 1, 2, 3), vec4u(end - 1));
   let at = (pixels / area * params.out_channels + channel) * area + pixels % area;
-  let value = vec4f(cotangent[at.x], cotangent[at.y], cotangent[at.z], cotangent[at.w]);
-  return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(end - k));
+  let value = vec4<Number>(cotangent[at.x], cotangent[at.y], cotangent[at.z], cotangent[at.w]);
+  return select(vec4f(0), vec4f(value), vec4u(0, 1, 2, 3) < vec4u(end - k));
 //: end
 }
 
@@ -74,7 +80,7 @@ fn pixel(plane: i32, row: i32, column: i32) -> f32 {
   if (row < 0 || row >= params.height || column < 0 || column >= params.width) {
     return 0;
   }
-  return input[(plane + row) * params.width + column];
+  return f32(input[(plane + row) * params.width + column]);
 }
 
 /// The input at one tap of four pixels.

@@ -12,7 +12,9 @@
 //: let VECTOR_A = 0
 //: let VECTOR_B = 0
 //: let VECTOR_C = 0
+// 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
+//: let HALF_RESULT = 0
 
 //: if HALF
 enable f16;
@@ -32,20 +34,30 @@ struct Params {
   b_column: u32,
 }
 
-//: if VECTOR_A
-alias A = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias A = f32;
+alias Number = f32;
+//: end
+//: if HALF_RESULT
+alias Result = f16;
+//: else
+alias Result = f32;
+//: end
+//: if VECTOR_A
+alias A = vec4<Number>;
+//: else
+alias A = Number;
 //: end
 //: if VECTOR_B
-alias B = vec4f;
+alias B = vec4<Number>;
 //: else
-alias B = f32;
+alias B = Number;
 //: end
 //: if VECTOR_C
-alias C = vec4f;
+alias C = vec4<Result>;
 //: else
-alias C = f32;
+alias C = Result;
 //: end
 
 @group(0) @binding(0) var<storage, read> a_data: array<A>;
@@ -69,9 +81,9 @@ fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
   let left = params.rows - row;
 //: end
 //: if VECTOR_A
-  let value = a_data[at / 4];
+  let value = vec4f(a_data[at / 4]);
 //: else
-  let value = vec4f(a_data[at], a_data[at + 1], a_data[at + 2], a_data[at + 3]);
+  let value = vec4f(vec4<Number>(a_data[at], a_data[at + 1], a_data[at + 2], a_data[at + 3]));
 //: end
   return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(left));
 }
@@ -87,9 +99,9 @@ fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
   let left = params.columns - column;
 //: end
 //: if VECTOR_B
-  let value = b_data[at / 4];
+  let value = vec4f(b_data[at / 4]);
 //: else
-  let value = vec4f(b_data[at], b_data[at + 1], b_data[at + 2], b_data[at + 3]);
+  let value = vec4f(vec4<Number>(b_data[at], b_data[at + 1], b_data[at + 2], b_data[at + 3]));
 //: end
   return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(left));
 }
@@ -100,10 +112,10 @@ fn store_c(z: u32, row: u32, column: u32, value: vec4f) {
   }
   let at = (z * params.rows + row) * params.columns + column;
 //: if VECTOR_C
-  c_data[at / 4] = value;
+  c_data[at / 4] = C(value);
 //: else
   for (var j = 0u; j < min(4u, params.columns - column); j++) {
-    c_data[at + j] = value[j];
+    c_data[at + j] = C(value[j]);
   }
 //: end
 }

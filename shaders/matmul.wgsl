@@ -11,6 +11,13 @@
 //: let WORKGROUP = 8
 // 1 where B's columns are neighbours in memory and N is a multiple of 4: B and C are then read and written as vectors.
 //: let ALIGNED = 0
+// 1 where the operands are stored as f16, and where the result is; sums are always f32.
+//: let HALF = 0
+//: let HALF_RESULT = 0
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   rows: u32,
@@ -26,15 +33,27 @@ struct Params {
   b_column: u32,
 }
 
-//: if ALIGNED
-alias Columns = vec4f;
+//: if HALF
+alias Number = f16;
 //: else
-alias Columns = f32;
+alias Number = f32;
+//: end
+//: if HALF_RESULT
+alias Result = f16;
+//: else
+alias Result = f32;
+//: end
+//: if ALIGNED
+alias Columns = vec4<Number>;
+alias Stored = vec4<Result>;
+//: else
+alias Columns = Number;
+alias Stored = Result;
 //: end
 
-@group(0) @binding(0) var<storage, read> a_data: array<f32>;
+@group(0) @binding(0) var<storage, read> a_data: array<Number>;
 @group(0) @binding(1) var<storage, read> b_data: array<Columns>;
-@group(0) @binding(2) var<storage, read_write> c_data: array<Columns>;
+@group(0) @binding(2) var<storage, read_write> c_data: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
@@ -43,10 +62,10 @@ fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
   }
   let at = (matrix * params.rows + row) * params.columns + column;
 //: if ALIGNED
-  c_data[at / 4] = value;
+  c_data[at / 4] = Stored(value);
 //: else
   for (var j = 0u; j < min(4u, params.columns - column); j++) {
-    c_data[at + j] = value[j];
+    c_data[at + j] = Stored(value[j]);
   }
 //: end
 }
@@ -77,15 +96,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var k = start; k < end; k++) {
 //: for v in 0..VECTORS
 //: if ALIGNED
-    let b_row$v = b_data[b$v + k * (params.b_inner / 4)];
+    let b_row$v = vec4f(b_data[b$v + k * (params.b_inner / 4)]);
 //: else
     let from$v = b$v + k * params.b_inner;
-    let b_row$v = vec4f(b_data[from$v.x], b_data[from$v.y], b_data[from$v.z], b_data[from$v.w]);
+    let b_row$v = vec4f(vec4<Number>(b_data[from$v.x], b_data[from$v.y], b_data[from$v.z], b_data[from$v.w]));
 //: end
 //: end
     let from_a = k * params.a_inner;
 //: for r in 0..ROWS
-    let a_row$r = vec4f(a_data[a$r + from_a]);
+    let a_row$r = vec4f(f32(a_data[a$r + from_a]));
 //: end
     // All loads stand before the arithmetic: mixed with it, lavapipe's compiler makes code that takes twice as long.
 //: for r in 0..ROWS

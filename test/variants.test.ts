@@ -37,7 +37,7 @@ describe.each(['adapter', 'default'] as const)('%s limits: every variant compute
         for (let p = 0; p < k; p++) sum += at(z, row, p) * bt(z, p, column);
         return sum;
       });
-      const product = { batch, batchA, batchB, m, n, k, transposeA, transposeB };
+      const product = { batch, batchA, batchB, m, n, k, transposeA, transposeB, half: false };
       const key = `matmul ${MATMUL.shapeClass(product)}`;
       for (const variant of MATMUL.variants(product, device)) {
         device.choices.set(key, variant);

@@ -16,6 +16,8 @@ export interface Context<A> {
  */
 export interface Op<A> {
   readonly name: string;
+  /** Whether it takes f16 tensors. */
+  readonly half?: boolean;
   forward(inputs: readonly Tensor[], attributes: A): Tensor;
   /** The gradients of the inputs, given that of the output; undefined where an input needs none or has none. */
   vjp(gradient: Tensor, context: Context<A>): readonly (Tensor | undefined)[];
@@ -44,6 +46,8 @@ export function isTracked(tensor: Tensor): boolean {
 
 /** Runs an op, and notes it in the graph if one of its inputs is tracked. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  const narrow = op.half ? undefined : inputs.find(({ dtype }) => dtype === 'f16');
+  if (narrow) throw new Error(`${op.name} takes f32 tensors: cast() ${narrow} first`);
   const output = op.forward(inputs, attributes);
   if (recording && inputs.some(isTracked)) {
     nodes.set(output, { op: op as Op<unknown>, inputs, attributes, order: order++, label: currentLabel() });

@@ -1,5 +1,6 @@
 export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient, variable } from './graph.ts';
 export * from './ops/batchNorm.ts';
+export * from './ops/cast.ts';
 export * from './ops/channelGate.ts';
 export * from './ops/composed.ts';
 export * from './ops/conv.ts';

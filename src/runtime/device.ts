@@ -7,7 +7,7 @@ import { cut, piecesOf } from './parts.ts';
 import { Arena, Program, Recorder } from './program.ts';
 import { type Shape, sizeOf } from './shape.ts';
 import { CommandStream } from './stream.ts';
-import { type DType, type Slice, Tensor } from './tensor.ts';
+import { bytesOf, type DType, type Slice, Tensor } from './tensor.ts';
 import { tensorsIn } from './tensorsIn.ts';
 import { Choices } from './variants.ts';
 import { settle } from './wait.ts';
@@ -106,13 +106,19 @@ export class Device {
 
   /** Memory for a tensor, of unspecified content; in parts when it is over the binding limit. */
   empty(shape: Shape, dtype: DType = 'f32', name = ''): Tensor {
-    const bytes = sizeOf(shape) * 4;
+    if (dtype === 'f16') this.requireHalf();
+    const bytes = bytesOf(sizeOf(shape), dtype);
     if (bytes > this.bindingLimit) {
       const parts = cut(shape, this.bindingLimit / 4).map(block => this.empty(block.shape, dtype, name));
       return new Tensor(this, shape, dtype, parts, name);
     }
     const block = this.recorder ? this.memory.allocatePlanned(bytes, name) : this.memory.allocate(bytes, name);
     return new Tensor(this, shape, dtype, { block, offset: 0, bytes: Math.max(bytes, 4) }, name);
+  }
+
+  /** @throws where the adapter has no f16 */
+  requireHalf(): void {
+    if (!this.features.has('shader-f16')) throw new Error(`${this.adapter.name} has no shader-f16: use f32`);
   }
 
   /** A tensor with these values. While a program is recorded it must be kept: all runs see the same values. */
@@ -139,6 +145,7 @@ export class Device {
   write(tensor: Tensor, values: ArrayLike<number>): void {
     this.refuseWhileRecording(`writing ${tensor}`);
     if (values.length !== tensor.size) throw new Error(`${values.length} values do not fill ${tensor}`);
+    if (tensor.dtype === 'f16') throw new Error(`${tensor} is f16: write f32 values, and cast() them`);
     const TypedArray = tensor.dtype === 'u32' ? Uint32Array : Float32Array;
     const data = values instanceof TypedArray ? values : TypedArray.from(values);
     let at = 0;
@@ -161,10 +168,13 @@ export class Device {
       copyParts(this, source, target, from, to, count);
       return;
     }
-    const part = ({ slice }: Tensor, start: number): Slice => ({
+    if (source.dtype === 'f16' && [from, to, count].some(number => number % 2 !== 0)) {
+      throw new Error(`copies of f16 tensors are of whole words: not ${count} elements from ${from} to ${to}`);
+    }
+    const part = ({ slice, dtype }: Tensor, start: number): Slice => ({
       block: slice.block,
-      offset: slice.offset + start * 4,
-      bytes: count * 4,
+      offset: slice.offset + bytesOf(start, dtype),
+      bytes: bytesOf(count, dtype),
     });
     const copy = { source: part(source, from), target: part(target, to) };
     if (this.recorder) {
@@ -178,6 +188,7 @@ export class Device {
   /** Reads an f32 tensor. The values are those at the time of the call. Throws at once while a program is recorded. */
   read(tensor: Tensor): Promise<Float32Array> {
     this.refuseWhileRecording(`reading ${tensor}`);
+    if (tensor.dtype === 'f16') throw new Error(`${tensor} is f16: cast() it to f32 to read it`);
     return this.readBytes(tensor).then(bytes => new Float32Array(bytes));
   }
 

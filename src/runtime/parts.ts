@@ -4,7 +4,7 @@
  */
 import { ALIGNMENT } from './memory.ts';
 import { type Shape, sizeOf, stridesOf } from './shape.ts';
-import { Tensor } from './tensor.ts';
+import { bytesOf, Tensor } from './tensor.ts';
 
 /** A contiguous piece of a tensor: the entries from `from` to `to` (exclusive) of an axis, at one index of the axes before it. */
 export interface Block {
@@ -17,7 +17,7 @@ export interface Block {
 
 /** Whether a tensor of this shape cannot be bound as a whole. */
 export function isOversized(tensor: Tensor, shape: Shape = tensor.shape): boolean {
-  return sizeOf(shape) * 4 > tensor.device.bindingLimit;
+  return bytesOf(sizeOf(shape), tensor.dtype) > tensor.device.bindingLimit;
 }
 
 /** `count` entries of `entrySize` elements as ranges of equal length that hold at most `limit` elements, but at least one entry. */

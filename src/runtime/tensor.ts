@@ -2,7 +2,12 @@ import type { Device } from './device.ts';
 import { ALIGNMENT, type Block } from './memory.ts';
 import { type Shape, shapeText, sizeOf } from './shape.ts';
 
-export type DType = 'f32' | 'u32';
+export type DType = 'f32' | 'u32' | 'f16';
+
+/** Bytes of `size` elements in a buffer, whose ranges are whole words. */
+export function bytesOf(size: number, dtype: DType): number {
+  return dtype === 'f16' ? 4 * Math.ceil(size / 2) : 4 * size;
+}
 
 /** A range of one GPU buffer, as a kernel binds it. */
 export interface Slice {
@@ -37,7 +42,7 @@ export class Tensor {
   }
 
   get bytes(): number {
-    return this.size * 4;
+    return bytesOf(this.size, this.dtype);
   }
 
   /** The parts of a tensor over the binding limit, each contiguous; undefined for an ordinary one. */
@@ -74,12 +79,12 @@ export class Tensor {
 
   /** Elements from `start` on under another shape, without a copy; the start must lie at a multiple of 256 bytes. */
   window(start: number, shape: Shape): Tensor {
-    const bytes = sizeOf(shape) * 4;
+    const [from, bytes] = [bytesOf(start, this.dtype), bytesOf(sizeOf(shape), this.dtype)];
     const { block, offset } = this.slice;
-    if ((start * 4) % ALIGNMENT !== 0 || start * 4 + bytes > this.bytes) {
+    if (from % ALIGNMENT !== 0 || from + bytes > this.bytes) {
       throw new Error(`no window of ${shapeText(shape)} at element ${start} of ${this}`);
     }
-    return new Tensor(this.device, shape, this.dtype, { block, offset: offset + start * 4, bytes: Math.max(bytes, 4) });
+    return new Tensor(this.device, shape, this.dtype, { block, offset: offset + from, bytes: Math.max(bytes, 4) });
   }
 
   /** A second handle on the same memory: another identity for the autograd graph. */

@@ -1,6 +1,7 @@
 import * as kernels from '../../runtime/kernels/conv.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
+import { cast } from './cast.ts';
 import { add } from './elementwise.ts';
 import { type Pair, pair } from './pair.ts';
 import { reshape } from './shape.ts';
@@ -29,6 +30,7 @@ function planeOf(x: Tensor): Pair {
 
 const convOp: Op<kernels.ConvGeometry> = {
   name: 'conv2d',
+  half: true,
   forward: ([x, w], g) => kernels.conv2d(x, w, g),
   vjp: (gy, { inputs: [x, w], attributes, needs }) => [
     needs[0] ? apply(transposeOp, [gy, w], { ...attributes, size: planeOf(x) }) : undefined,
@@ -38,6 +40,7 @@ const convOp: Op<kernels.ConvGeometry> = {
 
 const transposeOp: Op<Sized> = {
   name: 'convTranspose2d',
+  half: true,
   forward: ([x, w], g) => kernels.convTranspose2d(x, w, g, g.size),
   vjp: (gy, { inputs: [x, w], attributes, needs }) => [
     needs[0] ? apply(convOp, [gy, w], attributes) : undefined,
@@ -47,12 +50,18 @@ const transposeOp: Op<Sized> = {
 
 const weightOp: Op<Sized> = {
   name: 'conv2dWeightGradient',
+  half: true,
   forward: ([x, v], g) => kernels.conv2dWeightGradient(x, v, g, g.size),
   vjp: (u, { inputs: [x, v], attributes, needs }) => [
-    needs[0] ? apply(transposeOp, [v, u], { ...attributes, size: planeOf(x) }) : undefined,
-    needs[1] ? apply(convOp, [x, u], attributes) : undefined,
+    needs[0] ? apply(transposeOp, [v, castLike(u, v)], { ...attributes, size: planeOf(x) }) : undefined,
+    needs[1] ? apply(convOp, [x, castLike(u, x)], attributes) : undefined,
   ],
 };
+
+/** A gradient of weights is f32, also where the weights are f16. */
+function castLike(u: Tensor, x: Tensor): Tensor {
+  return x.dtype === 'f16' ? cast(u, 'f16') : u;
+}
 
 /**
  * y [N, O, OH, OW]: x [N, C, H, W] correlated with weight [O, C / groups, KH, KW], plus bias [O];

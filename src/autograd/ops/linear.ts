@@ -6,6 +6,7 @@ import { sumTo } from './reduce.ts';
 
 const matmulOp: Op<Required<kernels.MatmulOptions>> = {
   name: 'matmul',
+  half: true,
   forward: ([a, b], options) => kernels.matmul(a, b, options),
   vjp: (g, { inputs: [a, b], attributes: { transposeA, transposeB }, needs }) => {
     // C = op(A) op(B): dop(A) = G op(B)ᵀ and dop(B) = op(A)ᵀ G, transposed again where the operand was.

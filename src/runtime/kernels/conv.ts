@@ -10,6 +10,7 @@ import {
   correlateWeight,
   WEIGHT_GRADIENT,
 } from './convVariants.ts';
+import { isHalf } from './matmul.ts';
 
 /** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
 export interface ConvGeometry {
@@ -38,7 +39,8 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
   const taps = kh * kw;
   const group = (o / groups) * groupChannels * taps;
   const steps = { group, output: groupChannels * taps, channel: taps, start: 0, tap: 1 };
-  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry };
+  const half = isHalf('conv2d', x, w);
+  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry, half };
   return correlate(x, w, sizes, steps, device.choices.of(CONV2D, sizes));
 }
 
@@ -63,16 +65,17 @@ export function convTranspose2d(
     const run = (xs: Tensor, ws: Tensor, g: number) => convTranspose2d(xs, ws, { ...geometry, groups: g }, outputSize);
     return convolveInSlices(x, w, shape, groups, { inputAxis: 0, outputAxis: 1, run });
   }
+  const half = isHalf('convTranspose2d', x, w);
   if (stride[0] === 1 && stride[1] === 1) {
     // The plain convolution with input and output channels exchanged and the taps turned round.
     const taps = kh * kw;
     const [group, channel] = [(c / groups) * groupOutputs * taps, groupOutputs * taps];
     const full = [kh - 1 - padding[0], kw - 1 - padding[1]] as const;
-    const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding: full, groups };
+    const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding: full, groups, half };
     const steps = { group, output: taps, channel, start: taps - 1, tap: -1 };
     return correlate(x, w, sizes, steps, device.choices.of(CONV2D, sizes));
   }
-  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry };
+  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry, half };
   return correlateTransposed(x, w, sizes, device.choices.of(CONV_TRANSPOSE2D, sizes));
 }
 
@@ -94,6 +97,7 @@ export function conv2dWeightGradient(
       conv2dWeightGradient(xs, vs, { ...geometry, groups: g }, kernelSize);
     return weightGradientInSlices(x, v, shape, groups, run);
   }
-  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry };
+  const half = isHalf('conv2dWeightGradient', x, v);
+  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry, half };
   return correlateWeight(x, v, sizes, device.choices.of(WEIGHT_GRADIENT, sizes)).view(shape);
 }

@@ -18,6 +18,7 @@ export interface Convolution {
  */
 export function convolveInSlices(x: Tensor, w: Tensor, shape: Shape, groups: number, conv: Convolution): Tensor {
   const { device } = x;
+  refuseHalf(x);
   const limit = device.bindingLimit / 4;
   const [samples, channels] = x.shape;
   const outChannels = shape[1];
@@ -49,6 +50,7 @@ export function weightGradientInSlices(
   run: (x: Tensor, v: Tensor, groups: number) => Tensor,
 ): Tensor {
   const { device } = x;
+  refuseHalf(x);
   const limit = device.bindingLimit / 4;
   const [samples, channels] = x.shape;
   const outChannels = shape[0];
@@ -76,6 +78,11 @@ export function weightGradientInSlices(
     });
   }
   return output;
+}
+
+function refuseHalf(x: Tensor): void {
+  if (x.dtype === 'f16')
+    throw new Error(`convolution: ${x} or its result is over the binding limit, where f16 is not supported`);
 }
 
 /** A tensor of this shape whose elements come in `count` equal pieces, computed in ranges of at most `limit` elements. */

@@ -11,6 +11,7 @@ import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
 import type { ConvGeometry } from './conv.ts';
+import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
 const CONV = { name: 'conv2d', source: convSource };
@@ -34,6 +35,8 @@ export interface ConvSizes extends ConvGeometry {
   readonly outWidth: number;
   readonly kh: number;
   readonly kw: number;
+  /** Whether the operands are f16; sums are f32. */
+  readonly half: boolean;
 }
 
 /** How conv2d walks through a weight: the steps to the next group, output channel, input channel and tap. */
@@ -46,24 +49,13 @@ export interface WeightSteps {
   readonly tap: number;
 }
 
-function shapeClass({
-  n,
-  c,
-  height,
-  width,
-  o,
-  outHeight,
-  outWidth,
-  kh,
-  kw,
-  stride,
-  padding,
-  groups,
-}: ConvSizes): string {
+function shapeClass(sizes: ConvSizes): string {
+  const { n, c, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
+  const kernel = `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')}`;
   const channels = `${rounded(c / groups)}-${rounded(o / groups)}${groups > 1 ? ` g${rounded(groups)}` : ''}`;
   const maps = `${rounded(n)}x${rounded(outHeight)}x${rounded(outWidth)}`;
   const vectors = [width, outWidth].map(size => (size % 4 === 0 ? 'v' : 's')).join('');
-  return `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')} ${channels} ${maps} ${vectors}${height === 1 ? ' h1' : ''}`;
+  return `${kernel} ${channels} ${maps} ${vectors}${half ? ' f16' : ''}`;
 }
 
 function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): number {
@@ -124,9 +116,9 @@ export function correlate(
 }
 
 function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, tile: Tile): Tensor {
-  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
-  const y = device.empty([n, o, outHeight, outWidth]);
+  const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
   // Wide kernels take their taps one by one.
   const taps = kw <= MOST_TAPS ? kw : 1;
   const vectorInput = width % 4 === 0 && taps === kw;
@@ -137,6 +129,8 @@ function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSt
       TAPS: taps,
       VECTOR_INPUT: Number(vectorInput),
       VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      HALF: Number(half),
+      HALF_RESULT: Number(half),
       SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
     },
   });
@@ -149,21 +143,23 @@ function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSt
 }
 
 function correlateGemm(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, { SPLITS, ...tile }: Tile): Tensor {
-  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const [length, splits] = cutSums((c / groups) * kh * kw, SPLITS);
   const shape = [n, o, outHeight, outWidth];
-  const y = device.empty(splits > 1 ? [splits, ...shape] : shape);
+  const resultType = half && splits === 1 ? 'f16' : 'f32';
+  const y = device.empty(splits > 1 ? [splits, ...shape] : shape, resultType);
   const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16') };
   const kernel = device.kernel(CONV_GEMM, {
-    tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
+    tile: { ...tile, ...geometry, ...numbers, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
   });
   const words = [n, c, height, width, o, outHeight, outWidth, groups, ...padding];
   words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, splits, length);
   const columns = Math.ceil((n * outHeight * outWidth) / tile.TILE_N);
   const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
   device.dispatch(kernel, [x, w, y], words, grid, flopOf(sizes));
-  return splits > 1 ? reduce(y, [0]).view(shape) : y;
+  return splits > 1 ? withType(reduce(y, [0]), half).view(shape) : y;
 }
 
 // The transposed convolution, also the input gradient at other strides
@@ -190,9 +186,9 @@ export const CONV_TRANSPOSE2D: Family<ConvSizes> = {
 
 /** y [N, O, OH, OW] */
 export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { tile }: Variant): Tensor {
-  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
-  const y = device.empty([n, o, outHeight, outWidth]);
+  const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
   const vectorInput = width % 4 === 0;
   const first = Math.ceil((padding[1] - kw + 1) / stride[1]);
   const kernel = device.kernel(TRANSPOSE, {
@@ -205,6 +201,8 @@ export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { ti
       LAST: Math.floor((stride[1] - 1 + padding[1]) / stride[1]) + 1,
       VECTOR_INPUT: Number(vectorInput),
       VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      HALF: Number(half),
+      HALF_RESULT: Number(half),
       SHIFT: vectorInput ? modulo(first, 4) : 0,
     },
   });
@@ -231,7 +229,7 @@ const REGISTER_TAPS = [
 
 /**
  * direct: a lane has all taps of some input and output channels in registers. taps: a lane is four neighbouring taps, for large
- * kernels and few channels. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
+ * kernels and few channels, of f32. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
  */
 export const WEIGHT_GRADIENT: Family<ConvSizes> = {
   name: 'conv2d_weight_gradient',
@@ -267,14 +265,15 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
       const wanted = splitsFor(n * outHeight * outWidth, workgroups, device);
       return { kernel: 'gemm', tile: { ...tile, SPLITS: Math.max(1, Math.min(wanted, Math.floor(most))) } };
     });
-    const direct = kh * kw > 49 ? [taps] : c / groups > 4 ? [...channels, taps] : [taps, ...channels];
+    const unrolled = kh * kw > 49 ? [] : channels;
+    const direct = sizes.half ? unrolled : c / groups > 4 ? [...unrolled, taps] : [taps, ...unrolled];
     return inOrder(direct, gemm, device);
   },
 };
 
 /** u [O, C / groups, KH, KW], or with a first axis of length 1 */
 export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant: Variant): Tensor {
-  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const { SPLITS, ...tile } = variant.tile;
   const shape = [o, c / groups, kh, kw];
@@ -285,7 +284,7 @@ export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant:
     const u = device.empty([splits, ...shape]);
     const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
     const kernel = device.kernel(WEIGHT_GEMM, {
-      tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
+      tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0), HALF: Number(half) },
     });
     const columns = Math.ceil(sizeOf(shape.slice(1)) / tile.TILE_N);
     const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
@@ -302,6 +301,7 @@ export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant:
       VECTOR_INPUT: Number(inVectors),
       VECTOR_OUTPUT: Number(tile.PIXELS === 4 && outWidth % 4 === 0),
       SHIFT: inVectors ? modulo(-padding[1], 4) : 0,
+      HALF: Number(half),
     };
     const kernel = device.kernel(WEIGHT, { tile: { ...tile, KH: kh, KW: kw, STRIDE: stride[1], ...vectors } });
     const grid = [Math.ceil(c / groups / tile.CHANNELS / tile.WORKGROUP), channelBlocks(sizes, tile.OUTPUTS), splits];

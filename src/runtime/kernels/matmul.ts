@@ -6,6 +6,7 @@ import type { Shape } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
+import { cast } from './cast.ts';
 import { narrow, stridedCopy } from './copy.ts';
 import { binary } from './elementwise.ts';
 import { reduce } from './reduce.ts';
@@ -34,9 +35,13 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
     );
   }
   const shape = a.rank === 2 && b.rank === 2 ? [m, n] : [batch, m, n];
-  if (a.parts || b.parts || isOversized(a, shape)) return matmulInSlices(a, b, { transposeA, transposeB }, shape);
+  if (a.parts || b.parts || isOversized(a, shape)) {
+    if (a.dtype === 'f16')
+      throw new Error(`matmul: ${a} and ${b} are over the binding limit, where f16 is not supported`);
+    return matmulInSlices(a, b, { transposeA, transposeB }, shape);
+  }
 
-  const product = { batch, batchA, batchB, m, n, k, transposeA, transposeB };
+  const product = { batch, batchA, batchB, m, n, k, transposeA, transposeB, half: isHalf('matmul', a, b) };
   return launch(a, b, product, a.device.choices.of(MATMUL, product)).view(shape);
 }
 
@@ -48,6 +53,8 @@ interface Product extends Required<MatmulOptions> {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** Whether the matrices are f16; sums are f32. */
+  readonly half: boolean;
 }
 
 /**
@@ -56,8 +63,8 @@ interface Product extends Required<MatmulOptions> {
  */
 export const MATMUL: Family<Product> = {
   name: 'matmul',
-  shapeClass: ({ batch, m, n, k, transposeA, transposeB }) =>
-    `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'} ${[batch, m, n, k].map(rounded).join('x')}`,
+  shapeClass: ({ batch, m, n, k, transposeA, transposeB, half }) =>
+    `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}${half ? ' f16' : ''} ${[batch, m, n, k].map(rounded).join('x')}`,
   variants(product, device) {
     const { batch, m, n, k } = product;
     const workgroups = ([rows, columns]: readonly [number, number]) =>
@@ -90,11 +97,13 @@ const DIRECT_TILES: readonly Tile[] = [
 ];
 
 function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS, ...tile } }: Variant): Tensor {
-  const { batch, batchA, batchB, m, n, k, transposeA, transposeB } = product;
+  const { batch, batchA, batchB, m, n, k, transposeA, transposeB, half } = product;
   const { device } = a;
   const length = 4 * Math.ceil(k / SPLITS / 4);
   const splits = Math.ceil(k / length);
-  const output = device.empty([batch, splits, m, n]);
+  const resultType = half && splits === 1 ? 'f16' : 'f32';
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16') };
+  const output = device.empty([batch, splits, m, n], resultType);
   const words = [m, n, k, splits, length];
   words.push(batchA > 1 ? m * k : 0, ...(transposeA ? [1, m] : [k, 1]));
   words.push(batchB > 1 ? k * n : 0, ...(transposeB ? [1, k] : [n, 1]));
@@ -102,7 +111,7 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
   if (kernel === 'direct') {
     const { ROWS, VECTORS, WORKGROUP } = tile;
     const aligned = !transposeB && n % 4 === 0;
-    const compiled = device.kernel(DIRECT, { tile: { ...tile, ALIGNED: Number(aligned) } });
+    const compiled = device.kernel(DIRECT, { tile: { ...tile, ...numbers, ALIGNED: Number(aligned) } });
     const groups = [Math.ceil(n / (4 * VECTORS * WORKGROUP)), Math.ceil(m / ROWS), batch * splits];
     device.dispatch(compiled, [a, b, output], words, groups, flop);
   } else {
@@ -113,11 +122,22 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
       VECTOR_B: Number((transposeB ? k : n) % 4 === 0),
       VECTOR_C: Number(n % 4 === 0),
     };
-    const compiled = device.kernel(GEMM, { tile: { ...tile, ...operands } });
+    const compiled = device.kernel(GEMM, { tile: { ...tile, ...numbers, ...operands } });
     const groups = [Math.ceil(n / tile.TILE_N), Math.ceil(m / tile.TILE_M), batch * splits];
     device.dispatch(compiled, [a, b, output], words, groups, flop);
   }
-  return splits > 1 ? reduce(output, [1]) : output;
+  return splits > 1 ? withType(reduce(output, [1]), half) : output;
+}
+
+/** Whether both operands are f16. @throws where only one is, or where f16 tensors are in parts */
+export function isHalf(name: string, a: Tensor, b: Tensor): boolean {
+  if (a.dtype !== b.dtype) throw new Error(`${name}: ${a} is ${a.dtype}, ${b} is ${b.dtype}; cast() one of them`);
+  return a.dtype === 'f16';
+}
+
+/** A sum of splits in the type of its operands. */
+export function withType(sum: Tensor, half: boolean): Tensor {
+  return half ? cast(sum, 'f16') : sum;
 }
 
 function matrices({ shape, rank }: Tensor): [batch: number, rows: number, columns: number] {
