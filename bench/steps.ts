@@ -76,6 +76,7 @@ async function time(name: string) {
       words.begin(step);
       training.step({ step, stepNumber: words.stepNumber, gate: words.gate, phase });
     });
+    await programs.compiled();
     device.flush();
     const host = performance.now() - began;
     await device.finish();

@@ -68,18 +68,63 @@ describe('a program', () => {
     device.discard(x);
   });
 
-  test('compiles what is new to it before its first run, and tells of it', () => {
+  test('compiles what is new to it while the host goes on, and tells of it', async () => {
     const { device } = gpu;
     const told: string[] = [];
     const programs = new Programs(device, (done, count) => told.push(`${done}/${count}`));
     const x = device.keep(device.tensor([1, 2], [2]));
     const body = () => ops.clamp(ops.mul(x, 3), { min: 1.25, max: 1.75 });
-    programs.run('new', body);
+    const submits = device.stream.submits;
+    const y = programs.run('new', body);
+    expect([told, device.stream.submits]).toEqual([[], submits]);
+    await programs.compiled();
     expect(told.at(-1)).toBe(`${told.length}/${told.length}`);
+    expect(device.stream.submits).toBe(submits + 1);
+    expect(await y.read()).toEqual(Float32Array.of(1.75, 1.75));
     const known = told.length;
     programs.run('new', body);
     programs.run('of the same kernels', body);
+    await programs.compiled();
     expect(told.length).toBe(known);
+    programs.release();
+    device.discard(x);
+  });
+
+  test.each(['waited for', 'not waited for'])('while kernels are compiled all keeps its order: %s', async how => {
+    const { device } = gpu;
+    const programs = new Programs(device);
+    const x = device.keep(device.tensor([1, 2], [2]));
+    const sum = device.keep(device.tensor([0, 0], [2]));
+    const bound = how === 'waited for' ? 0.125 : 0.0625;
+    const results = device.scope('step', () => {
+      device.copy(ops.mul(x, 10), sum); // made at once
+      const first = programs.run('first', () => ops.expand(ops.clamp(x, { min: bound, max: 3 }), [300, 2]));
+      const eager = ops.add(ops.narrow(first, 0, 7, 8), sum); // waits, as does the copy
+      device.copy(ops.reshape(eager, [2]), sum);
+      // Larger than the first: the memory that both share moves.
+      const second = programs.run('second', () =>
+        ops.sum(ops.square(ops.expand(ops.add(sum, x), [900, 2])), { axes: [0] }),
+      );
+      return { second, eager };
+    });
+    if (how === 'waited for') await programs.compiled();
+    else device.write(x, [5, 5]); // comes after all of it
+    expect(await results.eager.read()).toEqual(Float32Array.of(11, 22));
+    expect(await results.second.read()).toEqual(Float32Array.of(144 * 900, 576 * 900));
+    expect(await sum.read()).toEqual(Float32Array.of(11, 22));
+    programs.release();
+    for (const tensor of [x, sum]) device.discard(tensor);
+  });
+
+  test('a kernel that does not compile is named, with the line, and nothing of it runs', async () => {
+    const { device } = gpu;
+    const source =
+      '@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n@compute @workgroup_size(1) fn main() { y[0] = oops; }';
+    const programs = new Programs(device);
+    const x = device.keep(device.tensor([1], [1]));
+    programs.run('broken', () => device.dispatch(device.kernel({ name: 'broken', source }), [x], [], [1]));
+    await expect(programs.compiled()).rejects.toThrow(/kernel broken does not compile: line 2: unresolved value 'oops'/);
+    expect(await x.read()).toEqual(Float32Array.of(1));
     programs.release();
     device.discard(x);
   });

@@ -1,4 +1,5 @@
 import { expand, type Tile } from './template.ts';
+import { settle } from './wait.ts';
 
 /** How a kernel uses one of its bindings, read from the shader's own declarations. */
 export type Access = 'read' | 'read_write' | 'uniform';
@@ -16,21 +17,37 @@ export interface KernelOptions {
   readonly tile?: Tile;
 }
 
-/** A compute pipeline with what a dispatch needs to know of it; compiled when it is first used. */
+/** Makes a pipeline, at once or meanwhile. */
+interface Compiler {
+  now(): GPUComputePipeline;
+  /** @throws an error that names the kernel and holds what the compiler said of it */
+  meanwhile(): Promise<GPUComputePipeline>;
+}
+
+/** A compute pipeline with what a dispatch needs to know of it; compiled when it is first used, or by `compile`. */
 export class Kernel {
   private compiled: GPUComputePipeline | undefined;
+  private compiling: Promise<void> | undefined;
 
   constructor(
     readonly id: number,
     readonly name: string,
     readonly layout: GPUBindGroupLayout,
     readonly access: readonly Access[],
-    private readonly compile: () => GPUComputePipeline,
+    private readonly compiler: Compiler,
   ) {}
 
   get pipeline(): GPUComputePipeline {
-    this.compiled ??= this.compile();
+    this.compiled ??= this.compiler.now();
     return this.compiled;
+  }
+
+  /** Starts to compile while the host goes on; many at a time share the driver's threads. */
+  compile(): Promise<void> {
+    this.compiling ??= this.compiler.meanwhile().then(pipeline => {
+      this.compiled ??= pipeline;
+    });
+    return this.compiling;
   }
 
   get isCompiled(): boolean {
@@ -87,10 +104,25 @@ export class KernelCache {
   private create(name: string, label: string, code: string, constants: Constants = {}): Kernel {
     const access = bindingsOf(code, name);
     const { layout, pipelineLayout } = this.layoutOf(access);
-    return new Kernel(this.kernels.size, name, layout, access, () => {
+    const describe = () => {
       const module = this.gpu.createShaderModule({ label: name, code });
-      const compute = { module, entryPoint: 'main', constants: { ...constants } };
-      return this.gpu.createComputePipeline({ label, layout: pipelineLayout, compute });
+      return { label, layout: pipelineLayout, compute: { module, entryPoint: 'main', constants: { ...constants } } };
+    };
+    return new Kernel(this.kernels.size, name, layout, access, {
+      now: () => this.gpu.createComputePipeline(describe()),
+      meanwhile: async () => {
+        // What is wrong with the shader is told below, and not also as an error of the device.
+        this.gpu.pushErrorScope('validation');
+        const description = describe();
+        this.gpu.popErrorScope().catch(() => {});
+        try {
+          return await settle(this.gpu.createComputePipelineAsync(description));
+        } catch (error) {
+          const { messages } = await settle(description.compute.module.getCompilationInfo());
+          const said = messages.map(({ lineNum, message }) => `line ${lineNum}: ${message}`);
+          throw new Error(`kernel ${label} does not compile: ${[...said, (error as Error).message].join('\n')}`);
+        }
+      },
     });
   }
 

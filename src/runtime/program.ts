@@ -65,11 +65,11 @@ export class Program<T> {
   /** Memory from outside, with the loan under which it was recorded. */
   private readonly foreign: ReadonlyMap<Block, number>;
 
-  /** @param result what the function returned; its tensors are what a run computes */
+  /** @param result what the function returned; its tensors hold what the last run computed */
   constructor(
     private readonly device: Device,
     private readonly recorder: Recorder,
-    private readonly result: T,
+    readonly result: T,
   ) {
     const { commands } = recorder;
     this.dispatches = commands.filter(command => 'kernel' in command).length;
@@ -113,6 +113,13 @@ export class Program<T> {
         throw new Error(`program "${recorder.label}" uses a tensor that was discarded; record it anew`);
     }
     device.throwFailure();
+    device.stream.inOrder(() => this.encode());
+    device.dispatches += this.dispatches;
+    return this.result;
+  }
+
+  private encode(): void {
+    const { device } = this;
     device.arena.reserve(this.plan.buffers);
     const generation = `${device.arena.generation},${device.stream.generation}`;
     if (this.readyFor !== generation) this.bind();
@@ -121,8 +128,6 @@ export class Program<T> {
       if ('dispatch' in command) device.stream.encode(command.dispatch, command.bindGroup);
       else device.stream.copy(command.source, command.target);
     }
-    device.dispatches += this.dispatches;
-    return this.result;
   }
 
   /** Gives the temporaries their places and makes the bind groups. */
@@ -153,33 +158,61 @@ export class Program<T> {
 /** Programs by name: each is recorded when its name is first run, and repeated from then on. */
 export class Programs {
   private readonly programs = new Map<string, Program<unknown>>();
+  private readonly compiling = new Map<Kernel, Promise<void>>();
 
-  /** @param compiling told, before a new program first runs, how many of its kernels are compiled */
+  /** @param told told, while `compiled` waits, how many of the kernels are compiled */
   constructor(
     private readonly device: Device,
-    private readonly compiling?: (done: number, count: number) => void,
+    private readonly told?: (done: number, count: number) => void,
   ) {}
 
-  /**
-   * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is
-   * to do something else needs another name.
-   */
-  run<T>(name: string, body: () => T): T {
+  /** The program of a function, recorded when its name first comes; nothing is run. */
+  record<T>(name: string, body: () => T): Program<T> {
     let program = this.programs.get(name) as Program<T> | undefined;
     if (!program) {
       program = this.device.record(name, body);
       this.programs.set(name, program);
-      this.compile(program);
     }
+    return program;
+  }
+
+  /**
+   * Runs a function as a program. Between runs nothing may change but the content of kept tensors: a function that is
+   * to do something else needs another name. Where kernels are new, their compilation starts, and the device waits for
+   * it with this and all that follows: await `compiled()` before anything is read or written.
+   */
+  run<T>(name: string, body: () => T): T {
+    const isNew = !this.programs.has(name);
+    const program = this.record(name, body);
+    if (isNew) this.compile(program);
     return program.run();
   }
 
   private compile(program: Program<unknown>): void {
-    const kernels = [...program.kernels()].filter(({ isCompiled }) => !isCompiled);
-    for (const [i, kernel] of kernels.entries()) {
-      void kernel.pipeline;
-      this.compiling?.(i + 1, kernels.length);
+    for (const kernel of program.kernels()) {
+      if (kernel.isCompiled) continue;
+      this.device.stream.hold();
+      const compiled = kernel.compile();
+      compiled.catch(() => {}); // whoever awaits compiled() hears of it
+      this.compiling.set(kernel, compiled);
     }
+  }
+
+  /** Waits until what the runs so far need is compiled, and lets the device begin with them. */
+  async compiled(): Promise<void> {
+    const count = this.compiling.size;
+    if (count === 0) return;
+    let done = 0;
+    const told = () => this.told?.(++done, count);
+    try {
+      await Promise.all([...this.compiling.values()].map(compiled => compiled.then(told)));
+    } catch (error) {
+      this.device.stream.drop();
+      throw error;
+    } finally {
+      this.compiling.clear();
+    }
+    this.device.flush();
   }
 
   values(): Iterable<[string, Program<unknown>]> {

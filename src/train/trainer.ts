@@ -185,6 +185,7 @@ class Loop {
       const losses = training.step({ step, stepNumber: words.stepNumber, gate: words.gate, phase });
       ring.push(step, losses, words.gate);
     });
+    await programs.compiled();
     const waited = waitedBefore === undefined ? {} : { waitedMs: round(training.waitedMs! - waitedBefore) };
     this.made.push({ active: training.stages?.active ?? 0, ...waited });
   }
