@@ -14,6 +14,7 @@ import {
   meanAndDeviation,
   meanIoU,
   pairSimilarities,
+  readMetrics,
   similarityGap,
   verificationAccuracy,
 } from '../src/train/metrics.ts';
@@ -43,18 +44,18 @@ describe('metrics of image pairs', () => {
     const shape = [3, 3, 32, 32];
     const both = networks();
     const target = device.tensor(fillValues({ shape, scale: 1, shift: 0, seed: 1 }), shape);
-    const same = await imageMetrics(target, target, both);
+    const same = await readMetrics(imageMetrics(target, target, both));
     expect([...same.l2, ...same.lpips]).toEqual(Array(6).fill(0));
     for (const value of [...same.msssim, ...same.id]) expect(value).toBeCloseTo(1, 5);
 
     const output = device.tensor(fillValues({ shape, scale: 2, shift: 0, seed: 2 }), shape);
-    const metrics = await imageMetrics(output, target, both);
+    const metrics = await readMetrics(imageMetrics(output, target, both));
     const [got, want] = [await output.read(), await target.read()];
     for (let n = 0; n < 3; n++) {
       let l2 = 0;
       for (let i = 3072 * n; i < 3072 * (n + 1); i++) l2 += (Math.min(1, Math.max(-1, got[i])) - want[i]) ** 2 / 3072;
       expect(metrics.l2[n]).toBeCloseTo(l2, 5);
-      const one = await imageMetrics(narrow(output, 0, n, n + 1), narrow(target, 0, n, n + 1), both);
+      const one = await readMetrics(imageMetrics(narrow(output, 0, n, n + 1), narrow(target, 0, n, n + 1), both));
       for (const key of ['l2', 'lpips', 'msssim', 'id'] as const) expect(one[key][0]).toBeCloseTo(metrics[key][n], 5);
       expect(metrics.id[n]).toBeLessThan(0.999);
       expect(metrics.lpips[n]).toBeGreaterThan(0.01);

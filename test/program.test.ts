@@ -123,7 +123,9 @@ describe('a program', () => {
     const programs = new Programs(device);
     const x = device.keep(device.tensor([1], [1]));
     programs.run('broken', () => device.dispatch(device.kernel({ name: 'broken', source }), [x], [], [1]));
-    await expect(programs.compiled()).rejects.toThrow(/kernel broken does not compile: line 2: unresolved value 'oops'/);
+    await expect(programs.compiled()).rejects.toThrow(
+      /kernel broken does not compile: line 2: unresolved value 'oops'/,
+    );
     expect(await x.read()).toEqual(Float32Array.of(1));
     programs.release();
     device.discard(x);

@@ -5,10 +5,11 @@ import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
 import { openFolder } from '../src/io/files.ts';
 import { philox4x32 } from '../src/runtime/philox.ts';
+import { Programs } from '../src/runtime/program.ts';
 import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import { train } from '../src/train/trainer.ts';
-import type { Options, Training } from '../src/train/training.ts';
+import type { Compute, Options, Training } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
 import { checkpointOf, logOf, temporaryFolder, trainRecipe } from './runs.ts';
 
@@ -182,12 +183,16 @@ describe('e2style, which needs the networks of weights/', () => {
     const data = await photographs();
     const options = { ...recipes.e2style.defaults, ...small, seed: 1, stages: 1, data };
     const training = await (recipes.e2style.create({ device, options }) as Promise<Training>);
-    await training.samples!();
+    const programs = new Programs(device);
+    const compute: Compute = async (name, body) => programs.run(name, body);
+    await training.samples!(compute);
+    programs.release();
     const lent = device.memory.lentBytes;
-    const grid = await training.samples!();
+    const grid = await training.samples!(compute);
     // Every twentieth of the 24 is held out: two columns, the inputs above their reconstructions.
     expect([grid.width, grid.height]).toEqual([64, 64]);
-    const evaluation = await training.evaluate!();
+    const evaluation = await training.evaluate!(compute);
+    programs.release();
     expect(device.memory.lentBytes).toBe(lent);
     expect(evaluation.description).toBe('2 images that the training never sees.');
     expect(evaluation.reconstructions.map(({ images }) => images.length)).toEqual([2, 2]);

@@ -13,41 +13,46 @@ export interface FaceEmbedder {
   forward(faces: Tensor): Tensor;
 }
 
-/** How near each output image is to its target. */
-export interface ImageMetrics {
+/** How near each output image is to its target: an entry an image, on the device or read. */
+export interface ImageMetrics<Values = Float32Array> {
   /** Mean squared difference in [-1, 1]. */
-  readonly l2: Float32Array;
+  readonly l2: Values;
   /** The perceptual network's distance; what it may be called depends on the network. */
-  readonly lpips: Float32Array;
+  readonly lpips: Values;
   /** MS-SSIM on [-1, 1] with L = 2. */
-  readonly msssim: Float32Array;
+  readonly msssim: Values;
   /** Cosine of the embeddings of the faces. */
-  readonly id: Float32Array;
+  readonly id: Values;
 }
 
 /**
- * The metrics of outputs against targets [N, 3, S, S] in [-1, 1], an entry for each image. Outputs are clamped first,
- * as they would be when saved. The networks must be in evaluation mode, and `identity` another one than the loss uses.
+ * The metrics of outputs against targets [N, 3, S, S] in [-1, 1], [N] each. Outputs are clamped first, as they would be
+ * when saved. The networks must be in evaluation mode, and `identity` another one than the loss uses.
  */
-export async function imageMetrics(
+export function imageMetrics(
   output: Tensor,
   target: Tensor,
   { perceptual, identity }: { readonly perceptual: PerceptualDistance; readonly identity: FaceEmbedder },
-): Promise<ImageMetrics> {
-  const values = output.device.scope('image metrics', () =>
+): ImageMetrics<Tensor> {
+  return output.device.scope('image metrics', () =>
     ops.noGrad(() => {
       const image = ops.clamp(output, { min: -1, max: 1 });
       const embed = (images: Tensor) => identity.forward(cropFace(images, identity.inputSize));
-      return [
-        ops.mean(ops.square(ops.sub(image, target)), { axes: [1, 2, 3] }),
-        perceptual.distance(perceptual.features(image), perceptual.features(target)),
-        msssimHyperstyle(image, target),
-        ops.sum(ops.mul(embed(image), embed(target)), { axes: [1] }),
-      ].map(metric => metric.read());
+      return {
+        l2: ops.mean(ops.square(ops.sub(image, target)), { axes: [1, 2, 3] }),
+        lpips: perceptual.distance(perceptual.features(image), perceptual.features(target)),
+        msssim: msssimHyperstyle(image, target),
+        id: ops.sum(ops.mul(embed(image), embed(target)), { axes: [1] }),
+      };
     }),
   );
-  const [l2, lpips, msssim, id] = await Promise.all(values);
-  return { l2, lpips, msssim, id };
+}
+
+/** Reads metrics back. */
+export async function readMetrics(metrics: ImageMetrics<Tensor>): Promise<ImageMetrics> {
+  const { l2, lpips, msssim, id } = metrics;
+  const values = await Promise.all([l2, lpips, msssim, id].map(metric => metric.read()));
+  return { l2: values[0], lpips: values[1], msssim: values[2], id: values[3] };
 }
 
 /** Mean and standard deviation (of the sample, n - 1) of finite values; NaN for none. */

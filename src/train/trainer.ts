@@ -10,7 +10,7 @@ import { type Checkpoint, latestCheckpoint, saveCheckpoint } from './checkpoint.
 import { LossRing, RING, StepWords } from './ring.ts';
 import { type LogLine, RunLog } from './runLog.ts';
 import { decodeStep, encodeStep, type MadeStep, type RunState, runStateOf } from './runState.ts';
-import type { Evaluation, Options, Training } from './training.ts';
+import type { Compute, Evaluation, Options, Training } from './training.ts';
 
 /** Steps in a row that may be not finite before the run stops. */
 const MAX_BROKEN_STEPS = 16;
@@ -101,7 +101,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
       await loop.drain(wallSeconds);
       await loop.sample(step);
     }
-    const evaluation = finished ? await training.evaluate?.() : undefined;
+    const evaluation = finished ? await training.evaluate?.(loop.compute) : undefined;
     await device.finish();
     await log.flush();
     return { steps: step, finished, wallSeconds: wallSeconds(), lines: log.lines, control, evaluation };
@@ -309,8 +309,14 @@ class Loop {
     await saveCheckpoint(this.checkpoints, training, state, Number(options.keep));
   }
 
+  readonly compute: Compute = async (name, body) => {
+    const result = this.programs.run(name, body);
+    await this.programs.compiled();
+    return result;
+  };
+
   async sample(step: number): Promise<void> {
-    const grid = await this.run.training.samples?.();
+    const grid = await this.run.training.samples?.(this.compute);
     if (grid) {
       await this.log.addSamples(step, grid);
       this.run.watcher?.samples?.(step, grid);

@@ -57,6 +57,12 @@ export interface StepContext {
   phase<T>(name: string, body: () => T): T;
 }
 
+/**
+ * Runs a part of an evaluation as a program, as `phase` does with one of a step: recorded when its name first comes, and
+ * compiled before it runs. Its results hold until it runs again, so read them before that.
+ */
+export type Compute = <T>(name: string, body: () => T) => Promise<T>;
+
 /** A training in progress, as the trainer drives it. */
 export interface Training {
   /** What is saved: networks by name. */
@@ -80,9 +86,9 @@ export interface Training {
   /** Stages that can be dropped; absent where there are none. */
   readonly stages?: Stages;
   /** A grid of samples, in evaluation mode. */
-  samples?(): Promise<Rgb8>;
+  samples?(compute: Compute): Promise<Rgb8>;
   /** Metrics on held-out data, and pictures, for the report. */
-  evaluate?(): Promise<Evaluation>;
+  evaluate?(compute: Compute): Promise<Evaluation>;
   /**
    * What a finished run leaves in its folder weights/ for others to load: networks by the name of their file, without
    * ending.

@@ -15,10 +15,19 @@ import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { presetOptions } from '../abortionPresets.ts';
 import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
-import { type ImageMetrics, imageMetrics, meanAndDeviation } from '../metrics.ts';
+import { type ImageMetrics, imageMetrics, meanAndDeviation, readMetrics } from '../metrics.ts';
 import { checkFinite, Ranger } from '../optimizers.ts';
 import type { MetricRow, ReconstructionRow } from '../report.ts';
-import type { Evaluation, Options, Recipe, RecipeContext, Stages, StepContext, Training } from '../training.ts';
+import type {
+  Compute,
+  Evaluation,
+  Options,
+  Recipe,
+  RecipeContext,
+  Stages,
+  StepContext,
+  Training,
+} from '../training.ts';
 import { type ImageSource, openSource, Schedule, shippedNetwork } from './common.ts';
 import { recognition24 } from './recognition.ts';
 
@@ -100,6 +109,7 @@ class E2StyleTraining implements Training {
   readonly stages: Stages & { active: number };
   private readonly encoder: E2Style;
   private readonly rate: Schedule;
+  private readonly inputs = new Map<number, Tensor>();
   private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
 
   static async create({ device, options, message }: RecipeContext): Promise<E2StyleTraining> {
@@ -265,20 +275,33 @@ class E2StyleTraining implements Training {
     }
   }
 
+  /** Images where a program of the evaluation reads them: one kept tensor for each number of them. */
+  private input(images: Tensor): Tensor {
+    const [count] = images.shape;
+    let input = this.inputs.get(count);
+    if (!input) {
+      input = this.device.keep(this.device.empty(images.shape, 'f32', 'images to evaluate'));
+      this.inputs.set(count, input);
+    }
+    this.device.copy(images, input);
+    return input;
+  }
+
   /**
    * The first held-out images and what each of `stages` stages makes of them, on the host: [count, 3, size, size] each.
    */
-  private async reconstruct(stages: number): Promise<{ rows: Float32Array[]; count: number }> {
-    const { device } = this;
+  private async reconstruct(stages: number, compute: Compute): Promise<{ rows: Float32Array[]; count: number }> {
     const images = await this.source.heldOut(SHOWN);
-    const rows = device.scope('reconstructions', () => [images, ...this.invert(images, stages)].map(row => row.read()));
-    device.discard(images);
-    return { rows: await Promise.all(rows), count: images.shape[0] };
+    const input = this.input(images);
+    this.device.discard(images);
+    const [count] = input.shape;
+    const outputs = await compute(`${count} reconstructions of ${stages} stages`, () => this.invert(input, stages));
+    return { rows: await Promise.all([input, ...outputs].map(row => row.read())), count };
   }
 
   /** Rows: the inputs, then the outputs of each active stage. */
-  async samples(): Promise<Rgb8> {
-    const { rows, count } = await this.reconstruct(this.stages.active);
+  async samples(compute: Compute): Promise<Rgb8> {
+    const { rows, count } = await this.reconstruct(this.stages.active, compute);
     const size = Number(this.options.size);
     const all = new Float32Array(rows.length * rows[0].length);
     rows.forEach((row, i) => {
@@ -287,7 +310,7 @@ class E2StyleTraining implements Training {
     return tile(all, [rows.length * count, 3, size, size], { columns: count });
   }
 
-  async evaluate(): Promise<Evaluation> {
+  async evaluate(compute: Compute): Promise<Evaluation> {
     const { device, source } = this;
     const size = Number(this.options.size);
     const stages = this.stages.initial;
@@ -295,10 +318,11 @@ class E2StyleTraining implements Training {
     const count = images.shape[0];
     const values: Record<Metric, number[][]> = { l2: [], lpips: [], msssim: [], id: [] };
     for (let first = 0; first < count; first += EVALUATED_AT_ONCE) {
-      const rows = device.scope('held-out images', () =>
-        this.measure(narrow(images, 0, first, Math.min(first + EVALUATED_AT_ONCE, count)), stages),
+      const input = device.scope('held-out images', () =>
+        this.input(narrow(images, 0, first, Math.min(first + EVALUATED_AT_ONCE, count))),
       );
-      for (const [row, metrics] of (await Promise.all(rows)).entries()) {
+      const rows = await compute(`metrics of ${input.shape[0]} images`, () => this.measure(input, stages));
+      for (const [row, metrics] of (await Promise.all(rows.map(readMetrics))).entries()) {
         for (const { key } of METRICS) values[key][row] = [...(values[key][row] ?? []), ...metrics[key]];
       }
     }
@@ -315,12 +339,12 @@ class E2StyleTraining implements Training {
       subtitle: `E2Style with ${stages} stages on ${source.about} at ${size}×${size} pixels.`,
       description: `${count} ${source.heldOutAbout}.`,
       metrics,
-      reconstructions: await this.reconstructions(size, stages),
+      reconstructions: await this.reconstructions(size, stages, compute),
     };
   }
 
   /** The metrics of the mean latent's image, and of each stage's outputs. */
-  private measure(images: Tensor, stages: number): Promise<ImageMetrics>[] {
+  private measure(images: Tensor, stages: number): ImageMetrics<Tensor>[] {
     const { generator, average, perceptual, identityMetric } = this.networks;
     const latents = expand(reshape(average, [1, average.size]), [images.shape[0], average.size]);
     const mean = this.encoder.facePool(noGrad(() => generator.forward(latents)));
@@ -329,8 +353,8 @@ class E2StyleTraining implements Training {
     );
   }
 
-  private async reconstructions(size: number, stages: number): Promise<ReconstructionRow[]> {
-    const { rows, count } = await this.reconstruct(stages);
+  private async reconstructions(size: number, stages: number, compute: Compute): Promise<ReconstructionRow[]> {
+    const { rows, count } = await this.reconstruct(stages, compute);
     const pixels = 3 * size * size;
     const picture = async (row: Float32Array, i: number) =>
       dataUri(await encodePng(tile(row.subarray(i * pixels, (i + 1) * pixels), [1, 3, size, size], { columns: 1 })));

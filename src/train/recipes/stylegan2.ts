@@ -15,7 +15,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { dLogistic, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
 import { copyState, emaRate, updateEma } from '../ema.ts';
 import { Adam, checkFinite } from '../optimizers.ts';
-import type { Recipe, StepContext } from '../training.ts';
+import type { Compute, Recipe, StepContext } from '../training.ts';
 import { openSource, Schedule } from './common.ts';
 
 /** A kept scalar of a training: here the running mean of path lengths. */
@@ -195,7 +195,7 @@ export const stylegan2: Recipe = {
         context.phase('average', () => updateEma(average, generator, ema.tensor, gate));
         return losses;
       },
-      samples: () => sampleGrid(device, average, seed),
+      samples: sampler(device, average, seed),
       state: () => source.state(),
       restore: state => source.restore(state),
       exports: {
@@ -206,19 +206,27 @@ export const stylegan2: Recipe = {
   },
 };
 
-/** 8 × 6 images of fixed z. */
-async function sampleGrid(device: Device, generator: Generator, seed: number): Promise<Rgb8> {
+/** Sample grids: 8 × 6 images of fixed z, a row at a time. */
+function sampler(device: Device, generator: Generator, seed: number): (compute: Compute) => Promise<Rgb8> {
   const { wDim, size } = generator.config;
-  const count = 48;
-  const pixels = device.scope('samples', () =>
+  const [columns, rows] = [8, 6];
+  const step = device.keep(device.tensor([0], [1], 'u32'));
+  const z = device.keep(device.empty([columns, wDim], 'f32', 'z of a row'));
+  const row = () =>
     withoutEffects(() =>
-      noGrad(() => {
-        const step = device.tensor([0], [1], 'u32');
-        const z = random(device, [count, wDim], 'normal', { seed, stream: 'samples', step });
-        const w = repeatLatent(generator.mapping.forward(z), generator.latents);
-        return generator.forward(w).read();
-      }),
-    ),
-  );
-  return tile(await pixels, [count, 3, size, size], { columns: 8 });
+      noGrad(() => generator.forward(repeatLatent(generator.mapping.forward(z), generator.latents))),
+    );
+  return async compute => {
+    const pixels: Promise<Float32Array>[] = [];
+    for (let i = 0; i < rows; i++) {
+      device.scope('z', () => {
+        const all = random(device, [rows * columns, wDim], 'normal', { seed, stream: 'samples', step });
+        device.copy(all, z, { from: i * z.size, count: z.size });
+      });
+      pixels.push((await compute('samples', row)).read());
+    }
+    const images = new Float32Array(rows * columns * 3 * size * size);
+    for (const [i, values] of (await Promise.all(pixels)).entries()) images.set(values, i * values.length);
+    return tile(images, [rows * columns, 3, size, size], { columns });
+  };
 }
