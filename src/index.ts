@@ -2,6 +2,8 @@
  * The library: a tensor runtime with reverse-mode autograd on hand-written WGSL, StyleGAN2 and its inversion encoders, and their
  * training. The same in Node and in a page.
  */
+
+export { applyEffects } from './autograd/effects.ts';
 export * as ops from './autograd/index.ts';
 export { grad, noGrad, stopGradient, variable } from './autograd/index.ts';
 export { faceInput, faceParameters, faceTargets, packFaces, renderFaces, sampleFaces } from './data/faces.ts';
@@ -11,7 +13,6 @@ export { openFolder } from './io/files.ts';
 export { readSafetensors, writeSafetensors } from './io/safetensors.ts';
 export { RecognitionNetwork } from './models/arcface.ts';
 export { E2Style, E2StyleEncoder } from './models/e2style.ts';
-export { applyEffects } from './models/effects.ts';
 export * from './models/layers.ts';
 export { Lpips, LpipsLike } from './models/lpips.ts';
 export { initialize, loadStateDict, Module, type Parameter, readStateDict, release } from './models/module.ts';

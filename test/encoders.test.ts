@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { applyEffects, discardEffects } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
 import {
   ArcFaceHead,
@@ -8,7 +9,6 @@ import {
   RecognitionNetwork,
 } from '../src/models/arcface.ts';
 import { E2Style, E2StyleEncoder, type E2StyleEncoderOptions, styleSplit } from '../src/models/e2style.ts';
-import { applyEffects, discardEffects } from '../src/models/effects.ts';
 import { UNITS } from '../src/models/irse.ts';
 import { initialize, type Module, readStateDict } from '../src/models/module.ts';
 import { GradualStyleBlock, GradualStyleEncoder, WEncoder, WPlusEncoder } from '../src/models/psp.ts';

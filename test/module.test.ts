@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { applyEffects, discardEffects } from '../src/models/effects.ts';
+import { applyEffects, discardEffects } from '../src/autograd/effects.ts';
 import { BatchNorm, Sequential } from '../src/models/layers.ts';
 import { initialize, loadStateDict, readStateDict, release } from '../src/models/module.ts';
 import { useDevice } from './device.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
+import { applyEffects, discardEffects } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
-import { applyEffects, discardEffects } from '../src/models/effects.ts';
 import { initialize, Module, ones, release, zeros } from '../src/models/module.ts';
 import { configF, presets, resolutions } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';

@@ -1,8 +1,8 @@
+import { defer } from '../autograd/effects.ts';
 import * as ops from '../autograd/index.ts';
 import { oneHot } from '../runtime/kernels/oneHot.ts';
 import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { defer } from './effects.ts';
 import { Body, type BodyOptions, CHANNELS, inputLayer } from './irse.ts';
 import { Activation, BatchNorm, constant, Linear, Sequential } from './layers.ts';
 import { Module, type Parameter, zeros } from './module.ts';

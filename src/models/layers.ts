@@ -1,8 +1,8 @@
+import { defer } from '../autograd/effects.ts';
 import * as ops from '../autograd/index.ts';
 import type { Device } from '../runtime/device.ts';
 import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { defer } from './effects.ts';
 import { fanIn, type Init, Module, ones, type Parameter, zeros } from './module.ts';
 
 /** A module of one tensor in, one tensor out. */

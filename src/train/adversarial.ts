@@ -1,5 +1,5 @@
+import { defer } from '../autograd/effects.ts';
 import * as ops from '../autograd/index.ts';
-import { defer } from '../models/effects.ts';
 import { constant } from '../models/layers.ts';
 import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../runtime/tensor.ts';

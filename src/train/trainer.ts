@@ -1,7 +1,7 @@
+import { discardEffects } from '../autograd/effects.ts';
 import { UserError } from '../io/errors.ts';
 import type { Folder } from '../io/files.ts';
 import type { Rgb8 } from '../io/images.ts';
-import { discardEffects } from '../models/effects.ts';
 import type { Device } from '../runtime/device.ts';
 import { Programs } from '../runtime/program.ts';
 import type { Observation } from './abortion.ts';

@@ -1,8 +1,8 @@
 /** The official sizes of E2Style: encoders for 256 pixels, generator for 1024, one training step of two stages. */
 import { expect, test } from 'vitest';
+import { applyEffects, pendingEffects } from '../../src/autograd/effects.ts';
 import * as ops from '../../src/autograd/index.ts';
 import { E2Style, type StageOutput } from '../../src/models/e2style.ts';
-import { applyEffects, pendingEffects } from '../../src/models/effects.ts';
 import { initialize } from '../../src/models/module.ts';
 import { configF } from '../../src/models/stylegan2/config.ts';
 import { Generator } from '../../src/models/stylegan2/generator.ts';

@@ -1,5 +1,5 @@
+import { applyEffects, discardEffects } from '../../autograd/effects.ts';
 import { add, grad, isTracked, mul, sum, variable } from '../../autograd/index.ts';
-import { applyEffects, discardEffects } from '../../models/effects.ts';
 import { initialize, loadStateDict, type Module, release } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import { sizeOf } from '../../runtime/shape.ts';

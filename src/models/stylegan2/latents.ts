@@ -1,7 +1,7 @@
+import { defer } from '../../autograd/effects.ts';
 import * as ops from '../../autograd/index.ts';
 import { updateRunningAverage } from '../../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { defer } from '../effects.ts';
 import { constant } from '../layers.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
 

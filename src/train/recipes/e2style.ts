@@ -1,3 +1,4 @@
+import { applyEffects, type Effect, pendingEffects, withoutEffects } from '../../autograd/effects.ts';
 import { add, affine, expand, grad, narrow, noGrad, reshape, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
@@ -5,7 +6,6 @@ import { encodePng, type Rgb8 } from '../../io/images.ts';
 import { shippedWeights } from '../../io/weights.ts';
 import { RecognitionNetwork } from '../../models/arcface.ts';
 import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
-import { applyEffects, type Effect, pendingEffects, withoutEffects } from '../../models/effects.ts';
 import { LpipsLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';

@@ -1,6 +1,6 @@
+import { applyEffects } from '../../autograd/effects.ts';
 import { add, crossEntropy, grad } from '../../autograd/index.ts';
 import { FACE_CLASSES, faceInput, packFaces, renderFaces, sampleFaces } from '../../data/faces.ts';
-import { applyEffects } from '../../models/effects.ts';
 import { initialize } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';
 import { Adam, checkFinite } from '../optimizers.ts';

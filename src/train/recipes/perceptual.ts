@@ -1,3 +1,4 @@
+import { applyEffects } from '../../autograd/effects.ts';
 import {
   add,
   affine,
@@ -22,7 +23,6 @@ import {
   renderFaces,
   sampleFaces,
 } from '../../data/faces.ts';
-import { applyEffects } from '../../models/effects.ts';
 import { Linear } from '../../models/layers.ts';
 import { VggLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';

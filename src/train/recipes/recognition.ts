@@ -1,8 +1,8 @@
+import { applyEffects } from '../../autograd/effects.ts';
 import { grad } from '../../autograd/index.ts';
 import { faceInput, faceParameters, packFaces, renderFaces } from '../../data/faces.ts';
 import { UserError } from '../../io/errors.ts';
 import { ArcFaceHead, CurricularFaceHead, RecognitionNetwork, type RecognitionOptions } from '../../models/arcface.ts';
-import { applyEffects } from '../../models/effects.ts';
 import { initialize } from '../../models/module.ts';
 import { philox4x32 } from '../../runtime/philox.ts';
 import { cropFace } from '../losses.ts';

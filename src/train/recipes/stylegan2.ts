@@ -1,8 +1,8 @@
+import { applyEffects, withoutEffects } from '../../autograd/effects.ts';
 import { affine, grad, noGrad, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
 import type { Rgb8 } from '../../io/images.ts';
-import { applyEffects, withoutEffects } from '../../models/effects.ts';
 import { initialize, Module, type Parameter, zeros } from '../../models/module.ts';
 import { presets } from '../../models/stylegan2/config.ts';
 import { Discriminator } from '../../models/stylegan2/discriminator.ts';
