@@ -1,3 +1,4 @@
+export { checkpoint } from './checkpoint.ts';
 export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient, variable } from './graph.ts';
 export * from './ops/batchNorm.ts';
 export * from './ops/cast.ts';

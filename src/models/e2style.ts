@@ -11,7 +11,7 @@ export function styleSplit(styles: number): [coarse: number, medium: number, fin
   return [coarse, medium, styles - coarse - medium];
 }
 
-export interface E2StyleEncoderOptions extends Pick<BodyOptions, 'mode' | 'seRatio'> {
+export interface E2StyleEncoderOptions extends Pick<BodyOptions, 'mode' | 'seRatio' | 'checkpointing'> {
   /** Channels of the input: 3, or 6 where the previous stage's image is joined on. Default 3. */
   readonly inputChannels?: number;
   /** Channels of the three stages that are used; the stem has those of the first. Default 64, 128, 256. */
@@ -54,7 +54,7 @@ export class E2StyleEncoder extends Module {
       zeroInitHeads = false,
       materializeUnused = false,
     } = options;
-    const { mode, seRatio } = options;
+    const { mode, seRatio, checkpointing } = options;
     this.styleDim = styleDim;
     const head = (channels: number, styles: number) =>
       efficientHead(channels, styles * styleDim, { poolSize, zeroInit: zeroInitHeads });
@@ -65,7 +65,13 @@ export class E2StyleEncoder extends Module {
     const unused = materializeUnused ? { channels: [2 * channels[2]], units: [3] } : { channels: [], units: [] };
     this.body = this.child(
       'body',
-      new Body({ channels: [...channels, ...unused.channels], units: [...units, ...unused.units], mode, seRatio }),
+      new Body({
+        channels: [...channels, ...unused.channels],
+        units: [...units, ...unused.units],
+        mode,
+        seRatio,
+        checkpointing,
+      }),
     );
     for (const unit of this.body.unitsFrom(3)) unit.freeze();
   }

@@ -1,5 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { type CheckpointingOptions, segment } from './checkpointing.ts';
 import { Activation, BatchNorm, Conv2d, type Layer, PReLU, Sequential } from './layers.ts';
 import { Module } from './module.ts';
 
@@ -96,7 +97,7 @@ export function inputLayer(inChannels: number, channels: number): Sequential {
   ]);
 }
 
-export interface BodyOptions {
+export interface BodyOptions extends CheckpointingOptions {
   /** Channels that come in from the stem. Default: those of the first stage. */
   readonly stem?: number;
   /** Channels of each stage. Default 64, 128, 256, 512. */
@@ -111,8 +112,9 @@ export interface BodyOptions {
 export class Body extends Module {
   private readonly stages: readonly (readonly ResidualUnit[])[];
 
-  constructor({ channels = CHANNELS, units = UNITS[50], stem = channels[0], mode, seRatio }: BodyOptions = {}) {
+  constructor(private readonly options: BodyOptions = {}) {
     super();
+    const { channels = CHANNELS, units = UNITS[50], stem = channels[0], mode, seRatio } = options;
     if (units.length !== channels.length) {
       throw new Error(`${units.length} entries in units, but ${channels.length} in channels: both are one a stage`);
     }
@@ -131,7 +133,7 @@ export class Body extends Module {
   forward(x: Tensor, stages = this.stages.length): Tensor[] {
     let y = x;
     return this.stages.slice(0, stages).map(units => {
-      for (const unit of units) y = unit.forward(y);
+      for (const unit of units) y = segment(this.options, x => unit.forward(x), y);
       return y;
     });
   }

@@ -1,5 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { segment } from './checkpointing.ts';
 import { Body, type BodyOptions, CHANNELS, inputLayer } from './irse.ts';
 import { Activation, BatchNorm, Conv2d, Linear, Sequential } from './layers.ts';
 import { Module } from './module.ts';
@@ -63,7 +64,7 @@ export class GradualStyleEncoder extends Module {
   private readonly middle: number;
   private readonly fine: number;
 
-  constructor(options: GradualStyleEncoderOptions = {}) {
+  constructor(private readonly options: GradualStyleEncoderOptions = {}) {
     super();
     const { inputChannels = 3, channels = CHANNELS, inputSize = 256, styles = 18, middle = 3, fine = 7 } = options;
     const [stem, c1, c2, styleDim] = channels;
@@ -86,7 +87,7 @@ export class GradualStyleEncoder extends Module {
     const p1 = upsampleAdd(p2, this.lateral2.forward(c1));
     const level = (row: number) => (row < this.middle ? c3 : row < this.fine ? p2 : p1);
     return ops.stack(
-      this.styles.map((head, row) => head.forward(level(row))),
+      this.styles.map((head, row) => segment(this.options, y => head.forward(y), level(row))),
       1,
     );
   }

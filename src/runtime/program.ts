@@ -53,6 +53,7 @@ type Ready = { dispatch: Dispatch; bindGroup: GPUBindGroup } | Copy;
  */
 export class Program<T> {
   readonly dispatches: number;
+  readonly commands: readonly Command[];
   /** Where the temporaries lie; `plan.needed` is what they need at least. */
   readonly plan: MemoryPlan;
   /** Of each temporary: its size, and the commands that first and last use it. */
@@ -71,11 +72,12 @@ export class Program<T> {
     private readonly recorder: Recorder,
     readonly result: T,
   ) {
-    const { commands } = recorder;
-    this.dispatches = commands.filter(command => 'kernel' in command).length;
     for (const block of tensorsIn(result).flatMap(tensor => tensor.blocks)) {
       if (!block.buffer) this.outputs.set(block, this.placeOutput(block));
     }
+    const commands = withoutDead(recorder.commands);
+    this.commands = commands;
+    this.dispatches = commands.filter(command => 'kernel' in command).length;
     const used = new Set(commands.flatMap(command => slicesOf(command).map(({ block }) => block)));
     this.temporaries = [...used].filter(({ buffer }) => !buffer);
     this.foreign = new Map(
@@ -95,13 +97,9 @@ export class Program<T> {
     return own;
   }
 
-  get commands(): readonly Command[] {
-    return this.recorder.commands;
-  }
-
   /** The kernels that it uses. */
   kernels(): Set<Kernel> {
-    return new Set(this.recorder.commands.flatMap(command => ('kernel' in command ? [command.kernel] : [])));
+    return new Set(this.commands.flatMap(command => ('kernel' in command ? [command.kernel] : [])));
   }
 
   /** Does the work again and returns the function's result, with new content. */
@@ -138,7 +136,7 @@ export class Program<T> {
       block.buffer = device.arena.at(buffer);
       block.offset = offset;
     });
-    this.ready = this.recorder.commands.map(command => {
+    this.ready = this.commands.map(command => {
       if (!('kernel' in command)) return command;
       const { kernel, slices, words } = command;
       return { dispatch: command, bindGroup: device.stream.bind(kernel, slices, words) };
@@ -224,6 +222,22 @@ export class Programs {
     for (const program of this.programs.values()) program.release();
     this.programs.clear();
   }
+}
+
+/**
+ * Leaves out the commands whose results nobody uses, as the end of a segment that gradient checkpointing repeats: what
+ * a kept command or the outside reads was written by a kept one.
+ */
+function withoutDead(commands: readonly Command[]): Command[] {
+  const used = new Set<Block>();
+  const alive: Command[] = [];
+  for (const command of [...commands].reverse()) {
+    const slices = slicesOf(command);
+    if (!slices.some(({ block }, binding) => writes(command, binding) && (block.buffer || used.has(block)))) continue;
+    for (const { block } of slices) used.add(block);
+    alive.push(command);
+  }
+  return alive.reverse();
 }
 
 function slicesOf(command: Command): readonly Slice[] {

@@ -12,7 +12,17 @@ const PATH_LENGTH_DECAY = 0.01;
  * logits.
  */
 export function dLogistic(real: Tensor, fake: Tensor): Tensor {
-  return ops.add(ops.mean(ops.softplus(ops.neg(real))), ops.mean(ops.softplus(fake)));
+  return ops.add(dLogisticReal(real), dLogisticFake(fake));
+}
+
+/** Its first term, mean softplus(-D(real)). */
+export function dLogisticReal(real: Tensor): Tensor {
+  return ops.mean(ops.softplus(ops.neg(real)));
+}
+
+/** Its second term, mean softplus(D(fake)). */
+export function dLogisticFake(fake: Tensor): Tensor {
+  return ops.mean(ops.softplus(fake));
 }
 
 /** The generator's non-saturating loss (Goodfellow et al. 2014): mean softplus(-D(fake)), of logits. */

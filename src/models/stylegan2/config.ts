@@ -27,7 +27,7 @@ function small(widths: readonly number[], wDim: number, mappingLayers: number): 
   return { size: 4 << (widths.length - 1), channels, wDim, mappingLayers };
 }
 
-/** Small networks of the same topology, for tests, demonstrations and the auxiliary generator. */
+/** Small networks of the same topology, for tests, demonstrations and the auxiliary generator; and the published ones. */
 export const presets = {
   micro16: small([16, 16, 8], 32, 2),
   tiny32: small([32, 32, 16, 8], 64, 2),
@@ -37,6 +37,9 @@ export const presets = {
   small64: small([64, 64, 32, 16, 8], 128, 4),
   demo64: small([64, 64, 64, 32, 16], 128, 4),
   gpu64: small([256, 256, 256, 128, 64], 512, 4),
+  f256: configF(256),
+  f512: configF(512),
+  f1024: configF(1024),
 } as const satisfies Record<string, StyleGan2Config>;
 
 /** The resolutions 4, 8, … of a configuration. Throws a UserError for a size or a table that cannot be built. */

@@ -1,6 +1,7 @@
 import * as ops from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { constant, Sequential } from '../layers.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
 import { resolutions, type StyleGan2Config } from './config.ts';
@@ -78,8 +79,9 @@ class ResidualBlock extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const main = this.conv2.forward(this.conv1.forward(x), 1);
+    // The skip first: its gradient, as large as x, is then the last to be made.
     const skip = this.project.forward(this.shrink.forward(x));
+    const main = this.conv2.forward(this.conv1.forward(x), 1);
     return ops.multiplyAdd(skip, constant(x.device, this.project.scale * Math.SQRT1_2), main);
   }
 }
@@ -115,7 +117,10 @@ export class Discriminator extends Module {
   private readonly finalConv: ConvLayer;
   private readonly finalLinear: Sequential;
 
-  constructor(readonly config: StyleGan2Config) {
+  constructor(
+    readonly config: StyleGan2Config,
+    private readonly options: CheckpointingOptions = {},
+  ) {
     super();
     const { channels, size } = config;
     const last = channels[4];
@@ -135,8 +140,8 @@ export class Discriminator extends Module {
     if (images.rank !== 4 || images.shape[1] !== 3 || images.shape[2] !== size || images.shape[3] !== size) {
       throw new Error(`discriminator: ${images} is not [N, 3, ${size}, ${size}]`);
     }
-    let x = this.fromRgb.forward(images);
-    for (const block of this.blocks) x = block.forward(x);
+    let x = segment(this.options, y => this.fromRgb.forward(y), images);
+    for (const block of this.blocks) x = segment(this.options, y => block.forward(y), x);
     const y = this.finalConv.forward(minibatchStddev(x));
     return this.finalLinear.forward(ops.reshape(y, [y.shape[0], -1]));
   }

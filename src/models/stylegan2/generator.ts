@@ -1,6 +1,7 @@
 import * as ops from '../../autograd/index.ts';
 import { type RandomSource, random } from '../../runtime/kernels/random.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
 import { latentCount, resolutions, type StyleGan2Config } from './config.ts';
 import { Fir } from './layers.ts';
@@ -104,7 +105,10 @@ export class Generator extends Module {
   private readonly toRgbs: readonly ToRgb[];
   private readonly noises: readonly Parameter[];
 
-  constructor(readonly config: StyleGan2Config) {
+  constructor(
+    readonly config: StyleGan2Config,
+    private readonly options: CheckpointingOptions = {},
+  ) {
     super();
     const { channels, wDim, mappingLayers, size } = config;
     const blocks = resolutions(config).slice(1);
@@ -131,13 +135,28 @@ export class Generator extends Module {
     const noises = this.noiseMaps(noise, latent);
     let x = this.conv1.forward(this.input.value, w[0], noises[0]);
     let image = this.toRgb1.forward(x, w[1], undefined);
-    this.toRgbs.forEach((toRgb, i) => {
-      const first = 2 * i + 1;
-      x = this.convs[first - 1].forward(x, w[first], noises[first]);
-      x = this.convs[first].forward(x, w[first + 1], noises[first + 1]);
-      image = toRgb.forward(x, w[first + 2], image);
+    this.toRgbs.forEach((_, i) => {
+      [x, image] = segment(this.options, (y, rgb) => this.block(i, y, rgb, w, noises), x, image);
     });
     return image;
+  }
+
+  /**
+   * Block i: the features x and the image at one resolution to those at the next. With checkpointing, what is made again
+   * for the gradients of a block is again forgotten within it.
+   */
+  private block(
+    i: number,
+    x: Tensor,
+    image: Tensor,
+    w: readonly Tensor[],
+    noises: readonly (Tensor | undefined)[],
+  ): [x: Tensor, image: Tensor] {
+    const first = 2 * i + 1;
+    const layer = (y: Tensor, j: number) =>
+      segment(this.options, features => this.convs[j - 1].forward(features, w[j], noises[j]), y);
+    const y = layer(layer(x, first), first + 1);
+    return [y, segment(this.options, (z, rgb) => this.toRgbs[i].forward(z, w[first + 2], rgb), y, image)];
   }
 
   /** The latent [B, D] of each row. */

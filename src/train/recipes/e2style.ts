@@ -5,6 +5,7 @@ import { tile } from '../../io/grid.ts';
 import { encodePng, type Rgb8 } from '../../io/images.ts';
 import { shippedWeights } from '../../io/weights.ts';
 import { RecognitionNetwork } from '../../models/arcface.ts';
+import type { CheckpointingOptions } from '../../models/checkpointing.ts';
 import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
 import { LpipsLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';
@@ -68,6 +69,7 @@ export const e2style: Recipe = {
     lpips: 0.8,
     id: 0.5,
     parsing: 1,
+    checkpointing: false,
   },
   create: context => E2StyleTraining.create(context),
 };
@@ -84,10 +86,11 @@ interface Networks {
   readonly trunk: Awaited<ReturnType<typeof shippedWeights>>;
 }
 
-async function loadNetworks(device: Device): Promise<Networks> {
-  const generator = await shippedNetwork(new Generator(presets.small32), 'generator-32', device, 'g_ema.');
+async function loadNetworks(device: Device, { checkpointing }: CheckpointingOptions): Promise<Networks> {
+  const layers = new Generator(presets.small32, { checkpointing });
+  const generator = await shippedNetwork(layers, 'generator-32', device, 'g_ema.');
   const { data, shape } = (await shippedWeights('generator-32')).get('latent_avg')!;
-  const recognition = (mode: 'ir' | 'ir_se') => new RecognitionNetwork({ ...recognition24, mode });
+  const recognition = (mode: 'ir' | 'ir_se') => new RecognitionNetwork({ ...recognition24, mode, checkpointing });
   return {
     generator,
     average: device.keep(device.tensor(data, shape, 'f32', 'average latent')),
@@ -119,7 +122,8 @@ class E2StyleTraining implements Training {
       throw new UserError(`--size ${size}: the package has a generator for ${SIZES.join(' and ')} pixels only`);
     }
     const source = await openSource({ device, data: String(options.data), size, batch, seed, message });
-    return new E2StyleTraining(device, options, stages, source, await loadNetworks(device));
+    const networks = await loadNetworks(device, { checkpointing: options.checkpointing === true });
+    return new E2StyleTraining(device, options, stages, source, networks);
   }
 
   private constructor(
@@ -140,6 +144,7 @@ class E2StyleTraining implements Training {
       split: styleSplit(generator.latents),
       styleDim: wDim,
       poolSize: 4,
+      checkpointing: options.checkpointing === true,
     });
     const names = this.encoder.encoders.map((_, i) => `stage${i + 1}`);
     this.encoder.encoders.forEach((encoder, i) => {

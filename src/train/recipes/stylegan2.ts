@@ -1,5 +1,5 @@
 import { applyEffects, withoutEffects } from '../../autograd/effects.ts';
-import { affine, grad, noGrad, stopGradient } from '../../autograd/index.ts';
+import { add, affine, grad, noGrad, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
 import type { Rgb8 } from '../../io/images.ts';
@@ -12,7 +12,7 @@ import type { Device } from '../../runtime/device.ts';
 import { random } from '../../runtime/kernels/random.ts';
 import { philox4x32 } from '../../runtime/philox.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { dLogistic, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
+import { dLogisticFake, dLogisticReal, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
 import { copyState, emaRate, updateEma } from '../ema.ts';
 import { Adam, checkFinite } from '../optimizers.ts';
 import type { Compute, Recipe, StepContext } from '../training.ts';
@@ -52,6 +52,7 @@ export const stylegan2: Recipe = {
     mixing: 0.9,
     emaKimg: 3,
     emaRamp: 0.05,
+    checkpointing: false,
     sampleEvery: 500,
     saveEvery: 500,
   },
@@ -68,8 +69,9 @@ export const stylegan2: Recipe = {
     if (batch % 4 !== 0)
       throw new UserError(`--batch ${batch}: the discriminator compares groups of 4; give a multiple`);
     const source = await openSource({ device, data: String(options.data), size: config.size, batch, seed, message });
-    const [generator, average] = [new Generator(config), new Generator(config)];
-    const discriminator = new Discriminator(config);
+    const checkpointing = options.checkpointing === true;
+    const [generator, average] = [new Generator(config, { checkpointing }), new Generator(config)];
+    const discriminator = new Discriminator(config, { checkpointing });
     const latentAverage = new LatentAverage(config.wDim);
     const pathLength = new Scalar();
     const modules = { generator, average, discriminator, latentAverage, pathLength };
@@ -109,24 +111,30 @@ export const stylegan2: Recipe = {
       name: keyof typeof optimizers,
       loss: Tensor,
       { gate }: StepContext,
-      unused: 'error' | 'zero' = 'error',
+      gradients = grad(loss, optimizers[name].variables, { unused: 'zero' }),
     ): void {
       const optimizer = optimizers[name];
-      optimizer.collect(grad(loss, optimizer.variables, { unused }));
+      optimizer.collect(gradients);
       checkFinite([loss, ...optimizer.gradients], gate);
       optimizer.step(rate.tensor, gate);
     }
 
     function discriminatorStep(images: Tensor, context: StepContext): Record<string, Tensor> {
       const fakes = noGrad(() => generator.forward(latents(batch, 'D', context, true), freshNoise('D', context)));
-      const loss = dLogistic(discriminator.forward(images), discriminator.forward(stopGradient(fakes)));
-      update('discriminator', loss, context);
+      const { variables } = optimizers.discriminator;
+      // One term after the other, as the reference implementations do: one pass's activations at a time.
+      const real = dLogisticReal(discriminator.forward(images));
+      const gradients = grad(real, variables);
+      const fake = dLogisticFake(discriminator.forward(stopGradient(fakes)));
+      const sums = grad(fake, variables).map((gradient, i) => add(gradient, gradients[i]));
+      const loss = add(real, fake);
+      update('discriminator', loss, context, sums);
       return { discriminator: loss };
     }
 
     function r1Step(images: Tensor, context: StepContext): Record<string, Tensor> {
       const { penalty } = r1Penalty(x => discriminator.forward(x), images);
-      update('discriminator', affine(penalty, (gamma / 2) * r1Every, 0), context, 'zero');
+      update('discriminator', affine(penalty, (gamma / 2) * r1Every, 0), context);
       return { r1: penalty };
     }
 
@@ -149,7 +157,7 @@ export const stylegan2: Recipe = {
       });
       const synthesize = (x: Tensor) => generator.forward(x, freshNoise('path length', context));
       const { penalty, mean: average } = pathLengthPenalty(synthesize, w, noise, pathLength.value.value);
-      update('generator', affine(penalty, pathLengthWeight * pathLengthEvery, 0), context, 'zero');
+      update('generator', affine(penalty, pathLengthWeight * pathLengthEvery, 0), context);
       return { pathLengthPenalty: penalty, pathLength: average };
     }
 
