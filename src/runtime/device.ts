@@ -35,7 +35,12 @@ export interface Shader {
 }
 
 /** Optional features that kernels choose their variants by; whichever the adapter has are asked for. */
-const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+const FEATURES = [
+  'shader-f16',
+  'subgroups',
+  'timestamp-query',
+  'chromium-experimental-subgroup-matrix',
+] as readonly GPUFeatureName[];
 
 /**
  * A WebGPU device with its memory, its kernels and its open command buffer. All of it is synchronous but for opening,

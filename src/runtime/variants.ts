@@ -77,29 +77,6 @@ export function rounded(size: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, size)));
 }
 
-/** A lane's share of a workgroup tile must be whole, and the tile fit the device's limits. */
-export function fitsGemm(tile: Tile, device: Device): boolean {
-  const { TILE_M, TILE_N, TILE_K, ROWS, COLUMNS, HALF = 0 } = tile;
-  const lanes = (TILE_M / ROWS) * (TILE_N / COLUMNS);
-  const bytes = (TILE_M + TILE_N) * TILE_K * (HALF ? 2 : 4);
-  const { limits } = device;
-  return (
-    lanes <= Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) &&
-    bytes <= limits.maxComputeWorkgroupStorageSize &&
-    (!HALF || device.features.has('shader-f16'))
-  );
-}
-
-/** Tiles of gemm.wgsl, from those for large problems to those for small ones. */
-export const GEMM_TILES: readonly Tile[] = [
-  { TILE_M: 128, TILE_N: 128, TILE_K: 16, ROWS: 8, COLUMNS: 8 },
-  { TILE_M: 64, TILE_N: 128, TILE_K: 16, ROWS: 8, COLUMNS: 4 },
-  { TILE_M: 64, TILE_N: 64, TILE_K: 16, ROWS: 8, COLUMNS: 4 },
-  { TILE_M: 64, TILE_N: 64, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
-  { TILE_M: 32, TILE_N: 64, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
-  { TILE_M: 32, TILE_N: 32, TILE_K: 16, ROWS: 4, COLUMNS: 4 },
-];
-
 /**
  * Split-K: how many workgroups share the sums of `length` products, so that a device has enough of them where the grid
  * alone is small. A power of two; each keeps at least 256 products.

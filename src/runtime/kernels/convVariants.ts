@@ -2,24 +2,24 @@ import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
 import weightTapsSource from '../../../shaders/conv2d_weight_gradient_taps.wgsl';
-import gemmSource from '../../../shaders/gemm.wgsl';
 import gemmConvSource from '../../../shaders/gemm_conv2d.wgsl';
 import gemmWeightSource from '../../../shaders/gemm_conv2d_weight_gradient.wgsl';
-import { type Device, grid } from '../device.ts';
+import { type Device, grid, type Shader } from '../device.ts';
+import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { sizeOf } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
-import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
+import { type Family, rounded, type Variant } from '../variants.ts';
 import type { ConvGeometry } from './conv.ts';
 import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
 const CONV = { name: 'conv2d', source: convSource };
-const CONV_GEMM = { name: 'gemm_conv2d', source: gemmConvSource + gemmSource };
+const CONV_GEMM = gemmShaders('conv2d', gemmConvSource);
 const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
 const WEIGHT_TAPS = { name: 'conv2d_weight_gradient_taps', source: weightTapsSource };
-const WEIGHT_GEMM = { name: 'gemm_conv2d_weight_gradient', source: gemmWeightSource + gemmSource };
+const WEIGHT_GEMM = gemmShaders('conv2d_weight_gradient', gemmWeightSource);
 
 /** Kernels up to this width are unrolled. */
 const MOST_TAPS = 7;
@@ -89,16 +89,20 @@ export const CONV2D: Family<ConvSizes> = {
       { OUTPUTS: 2, ROWS: 2, VECTORS: 2, WORKGROUP: 8 },
       { OUTPUTS: 4, ROWS: 2, VECTORS: 1, WORKGROUP: 64 },
     ].filter(({ ROWS, VECTORS }) => ROWS <= outHeight && 4 * VECTORS < outWidth + 4);
-    const [rows, columns, inner] = [o / groups, n * outHeight * outWidth, (c / groups) * kh * kw];
-    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device) && tile.TILE_N < 4 * columns).flatMap(tile => {
-      const workgroups = groups * Math.ceil(rows / tile.TILE_M) * Math.ceil(columns / tile.TILE_N);
-      const most = device.bindingLimit / 4 / (n * o * outHeight * outWidth);
-      const SPLITS = Math.min(splitsFor(inner, workgroups, device), 2 ** Math.floor(Math.log2(most)));
-      return (SPLITS > 1 ? [SPLITS, 1] : [1]).map(splits => ({ ...tile, SPLITS: splits }));
-    });
+    const gemm = gemmVariants(
+      {
+        count: groups,
+        rows: o / groups,
+        columns: n * outHeight * outWidth,
+        inner: (c / groups) * kh * kw,
+        half: sizes.half,
+        mostSplits: device.bindingLimit / 4 / (n * o * outHeight * outWidth),
+      },
+      device,
+    );
     return inOrder(
       direct.map(tile => ({ kernel: 'direct', tile })),
-      gemm.map(tile => ({ kernel: 'gemm', tile })),
+      gemm,
       device,
     );
   },
@@ -112,7 +116,8 @@ export function correlate(
   steps: WeightSteps,
   { kernel, tile }: Variant,
 ): Tensor {
-  return kernel === 'direct' ? correlateDirect(x, w, sizes, steps, tile) : correlateGemm(x, w, sizes, steps, tile);
+  if (kernel === 'direct') return correlateDirect(x, w, sizes, steps, tile);
+  return correlateGemm(x, w, sizes, steps, tile, kernel === 'matrix' ? CONV_GEMM.matrix : CONV_GEMM.gemm);
 }
 
 function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, tile: Tile): Tensor {
@@ -142,7 +147,14 @@ function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSt
   return y;
 }
 
-function correlateGemm(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, { SPLITS, ...tile }: Tile): Tensor {
+function correlateGemm(
+  x: Tensor,
+  w: Tensor,
+  sizes: ConvSizes,
+  steps: WeightSteps,
+  { SPLITS, ...tile }: Tile,
+  shader: Shader,
+): Tensor {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const [length, splits] = cutSums((c / groups) * kh * kw, SPLITS);
@@ -151,13 +163,14 @@ function correlateGemm(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightStep
   const y = device.empty(splits > 1 ? [splits, ...shape] : shape, resultType);
   const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
   const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16') };
-  const kernel = device.kernel(CONV_GEMM, {
+  const kernel = device.kernel(shader, {
     tile: { ...tile, ...geometry, ...numbers, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
   });
   const words = [n, c, height, width, o, outHeight, outWidth, groups, ...padding];
   words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, splits, length);
-  const columns = Math.ceil((n * outHeight * outWidth) / tile.TILE_N);
-  const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
+  const [tileRows, tileColumns] = tileSize(tile);
+  const columns = Math.ceil((n * outHeight * outWidth) / tileColumns);
+  const grid = [columns, Math.ceil(o / groups / tileRows), groups * splits];
   device.dispatch(kernel, [x, w, y], words, grid, flopOf(sizes));
   return splits > 1 ? withType(reduce(y, [0]), half).view(shape) : y;
 }
@@ -259,12 +272,17 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
         })),
       );
     const taps = { kernel: 'taps', tile: lines(Math.ceil(((c / groups) * kh * kw) / 4), 8, 64) };
-    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device)).map(tile => {
-      const workgroups =
-        groups * Math.ceil(o / groups / tile.TILE_M) * Math.ceil(((c / groups) * kh * kw) / tile.TILE_N);
-      const wanted = splitsFor(n * outHeight * outWidth, workgroups, device);
-      return { kernel: 'gemm', tile: { ...tile, SPLITS: Math.max(1, Math.min(wanted, Math.floor(most))) } };
-    });
+    const gemm = gemmVariants(
+      {
+        count: groups,
+        rows: o / groups,
+        columns: (c / groups) * kh * kw,
+        inner: n * outHeight * outWidth,
+        half: sizes.half,
+        mostSplits: most,
+      },
+      device,
+    );
     const unrolled = kh * kw > 49 ? [] : channels;
     const direct = sizes.half ? unrolled : c / groups > 4 ? [...unrolled, taps] : [taps, ...unrolled];
     return inOrder(direct, gemm, device);
@@ -279,15 +297,16 @@ export function correlateWeight(x: Tensor, v: Tensor, sizes: ConvSizes, variant:
   const shape = [o, c / groups, kh, kw];
   const words = [n, c, height, width, o, outHeight, outWidth, groups];
   const flop = flopOf(sizes);
-  if (variant.kernel === 'gemm') {
+  if (variant.kernel === 'gemm' || variant.kernel === 'matrix') {
     const [length, splits] = cutSums(n * outHeight * outWidth, SPLITS);
     const u = device.empty([splits, ...shape]);
     const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
-    const kernel = device.kernel(WEIGHT_GEMM, {
+    const kernel = device.kernel(variant.kernel === 'matrix' ? WEIGHT_GEMM.matrix : WEIGHT_GEMM.gemm, {
       tile: { ...tile, ...geometry, VECTOR_OUTPUT: Number(outWidth % 4 === 0), HALF: Number(half) },
     });
-    const columns = Math.ceil(sizeOf(shape.slice(1)) / tile.TILE_N);
-    const grid = [columns, Math.ceil(o / groups / tile.TILE_M), groups * splits];
+    const [tileRows, tileColumns] = tileSize(tile);
+    const columns = Math.ceil(sizeOf(shape.slice(1)) / tileColumns);
+    const grid = [columns, Math.ceil(o / groups / tileRows), groups * splits];
     device.dispatch(kernel, [x, v, u], [...words, ...padding, splits, length], grid, flop);
     return splits > 1 ? reduce(u, [0]) : u;
   }

@@ -1,18 +1,18 @@
-import gemmSource from '../../../shaders/gemm.wgsl';
 import operandsSource from '../../../shaders/gemm_matmul.wgsl';
 import source from '../../../shaders/matmul.wgsl';
+import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { isOversized, ranges, take } from '../parts.ts';
 import type { Shape } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
-import { type Family, fitsGemm, GEMM_TILES, rounded, splitsFor, type Variant } from '../variants.ts';
+import { type Family, rounded, splitsFor, type Variant } from '../variants.ts';
 import { cast } from './cast.ts';
 import { narrow, stridedCopy } from './copy.ts';
 import { binary } from './elementwise.ts';
 import { reduce } from './reduce.ts';
 
 const DIRECT = { name: 'matmul', source };
-const GEMM = { name: 'gemm_matmul', source: operandsSource + gemmSource };
+const GEMM = gemmShaders('matmul', operandsSource);
 
 export interface MatmulOptions {
   readonly transposeA?: boolean;
@@ -78,9 +78,7 @@ export const MATMUL: Family<Product> = {
     const direct = DIRECT_TILES.filter(({ ROWS, VECTORS }) => ROWS < 2 * m && (VECTORS === 1 || 4 * VECTORS < 2 * n))
       .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
       .map(tile => ({ kernel: 'direct', tile }));
-    const gemm = GEMM_TILES.filter(tile => fitsGemm(tile, device) && tile.TILE_M < 4 * m && tile.TILE_N < 4 * n)
-      .flatMap(tile => splits(tile, [tile.TILE_M, tile.TILE_N]))
-      .map(tile => ({ kernel: 'gemm', tile }));
+    const gemm = gemmVariants({ count: batch, rows: m, columns: n, inner: k, half: product.half }, device);
     return device.adapter.kind === 'gpu' && gemm.length > 0 ? [...gemm, ...direct] : [...direct, ...gemm];
   },
 };
@@ -122,8 +120,11 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
       VECTOR_B: Number((transposeB ? k : n) % 4 === 0),
       VECTOR_C: Number(n % 4 === 0),
     };
-    const compiled = device.kernel(GEMM, { tile: { ...tile, ...numbers, ...operands } });
-    const groups = [Math.ceil(n / tile.TILE_N), Math.ceil(m / tile.TILE_M), batch * splits];
+    const compiled = device.kernel(kernel === 'matrix' ? GEMM.matrix : GEMM.gemm, {
+      tile: { ...tile, ...numbers, ...operands },
+    });
+    const [tileRows, tileColumns] = tileSize(tile);
+    const groups = [Math.ceil(n / tileColumns), Math.ceil(m / tileRows), batch * splits];
     device.dispatch(compiled, [a, b, output], words, groups, flop);
   }
   return splits > 1 ? withType(reduce(output, [1]), half) : output;
