@@ -27,6 +27,10 @@
 // 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
 //: let HALF_RESULT = 0
+// 1 where bias and activation follow, demodulation, and noise: see conv_epilogue.wgsl, which is put behind this file.
+//: let EPILOGUE = 0
+//: let SCALED = 0
+//: let NOISY = 0
 // The vectors that a window's line touches.
 //: let WINDOW = (SHIFT + STRIDE * (4 * VECTORS - 1) + TAPS + 3) / 4
 
@@ -53,6 +57,9 @@ struct Params {
   weight_channel: u32,
   weight_start: u32,
   weight_tap: u32, // modulo 2^32: the taps may go backwards
+  slope: f32,
+  gain: f32,
+  noise_stride: u32,
 }
 
 //: if HALF
@@ -79,15 +86,17 @@ alias Stored = Result;
 @group(0) @binding(0) var<storage, read> input: array<Pixels>;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<uniform> params: Params;
 
 const BLOCK = 16u;
 
-fn store(plane: u32, row: u32, column: u32, value: vec4f) {
+fn store(sample: u32, channel: u32, row: u32, column: u32, sum: vec4f) {
   if (row >= params.out_height || column >= params.out_width) {
     return;
   }
-  let at = (plane * params.out_height + row) * params.out_width + column;
+  let pixel = row * params.out_width + column;
+  let value = epilogue(sum, sample, channel, pixel);
+  let at = (sample * params.out_channels + channel) * params.out_height * params.out_width + pixel;
 //: if VECTOR_OUTPUT
   output[at / 4] = Stored(value);
 //: else
@@ -223,12 +232,11 @@ fn main(
   if (index >= params.patches) {
     return;
   }
-  let out_plane = sample * params.out_channels + group * group_outputs + first;
 //: for o in 0..OUTPUTS
   if (first + $o <= last) {
 //: for r in 0..ROWS
 //: for v in 0..VECTORS
-    store(out_plane + $o, row + $r, column + $(4 * v), y$(o)_$(r)_$v);
+    store(sample, group * group_outputs + first + $o, row + $r, column + $(4 * v), y$(o)_$(r)_$v);
 //: end
 //: end
   }

@@ -19,6 +19,10 @@
 // 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
 //: let HALF_RESULT = 0
+// 1 where bias and activation follow, demodulation, and noise: see conv_epilogue.wgsl, which is put behind this file.
+//: let EPILOGUE = 0
+//: let SCALED = 0
+//: let NOISY = 0
 
 //: if HALF
 enable f16;
@@ -40,6 +44,9 @@ struct Params {
   weight_channel: u32,
   weight_start: u32,
   weight_tap: u32, // modulo 2^32: the taps may go backwards
+  slope: f32,
+  gain: f32,
+  noise_stride: u32,
   splits: u32,
   split_length: u32,
 }
@@ -63,7 +70,7 @@ alias Stored = Result;
 @group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<uniform> params: Params;
 
 fn inner_range(z: u32) -> vec2u {
   let start = z % params.splits * params.split_length;
@@ -118,7 +125,7 @@ fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
 //: end
 }
 
-fn store_c(z: u32, row: u32, column: u32, value: vec4f) {
+fn store_c(z: u32, row: u32, column: u32, sum: vec4f) {
   let rows = params.out_channels / params.groups;
   let area = params.out_height * params.out_width;
   let columns = params.samples * area;
@@ -128,11 +135,13 @@ fn store_c(z: u32, row: u32, column: u32, value: vec4f) {
   let split = z % params.splits * params.samples;
   let channel = z / params.splits * rows + row;
 //: if VECTOR_OUTPUT
+  let value = epilogue(sum, column / area, channel, column % area);
   output[(((split + column / area) * params.out_channels + channel) * area + column % area) / 4] = Stored(value);
 //: else
   for (var e = 0u; e < min(4u, columns - column); e++) {
     let at = column + e;
-    output[((split + at / area) * params.out_channels + channel) * area + at % area] = Stored(value[e]);
+    let value = epilogue(vec4f(sum[e]), at / area, channel, at % area).x;
+    output[((split + at / area) * params.out_channels + channel) * area + at % area] = Stored(value);
   }
 //: end
 }

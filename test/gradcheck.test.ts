@@ -95,6 +95,9 @@ const cases: Record<string, Case[]> = {
       run: (x, b) => ops.biasedLeakyRelu(x, b),
     },
   ],
+  leakyMask: [
+    { inputs: [[[3, 7], awayFromZero]], run: x => ops.leakyMask(x, ops.stopGradient(x), { slope: 0.3, gain: 2 }) },
+  ],
   prelu: [{ inputs: [[[2, 3, 5], awayFromZero], [[1, 3, 1]]], run: ops.prelu }],
   matmul: [
     { inputs: [[[3, 5]], [[5, 4]]], run: (a, b) => ops.matmul(a, b) },
@@ -113,6 +116,14 @@ const cases: Record<string, Case[]> = {
       2,
     ),
     convolved([2, 2, 1, 1], [3, 2, 3, 3], (x, w, b) => ops.conv2d(x, w, b, { padding: 1 }), 3),
+    {
+      inputs: [
+        [[2, 3, 5, 4], small],
+        [[5, 3, 3, 3], small],
+        [[5], awayFromZero],
+      ],
+      run: (x, w, b) => ops.conv2d(x, w, b, { padding: 1, activation: { slope: 0.2, gain: 1.4 } }),
+    },
   ],
   convTranspose2d: [
     convolved([2, 3, 4, 3], [3, 2, 3, 3], (x, w, b) => ops.convTranspose2d(x, w, b, { stride: 2 }), 2),

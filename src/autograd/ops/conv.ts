@@ -2,8 +2,9 @@ import * as kernels from '../../runtime/kernels/conv.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
 import { cast } from './cast.ts';
-import { add } from './elementwise.ts';
+import { add, leakyMask, leakyRelu } from './elementwise.ts';
 import { type Pair, pair } from './pair.ts';
+import { sumTo } from './reduce.ts';
 import { reshape } from './shape.ts';
 
 export interface ConvOptions {
@@ -13,6 +14,12 @@ export interface ConvOptions {
   readonly padding?: number | Pair;
   /** Groups of channels that are convolved apart. Default 1. */
   readonly groups?: number;
+}
+
+/** gain · (v if v > 0 else slope · v), gain > 0 */
+export interface Activation {
+  readonly slope: number;
+  readonly gain?: number;
 }
 
 /** Sizes that a convolution's shapes leave open: of the input, or of the kernel. */
@@ -63,12 +70,36 @@ function castLike(u: Tensor, x: Tensor): Tensor {
   return x.dtype === 'f16' ? cast(u, 'f16') : u;
 }
 
+type Fused = kernels.ConvGeometry & Required<Activation>;
+
+/** The convolution with bias and activation in its kernel. */
+const fusedOp: Op<Fused> = {
+  name: 'conv2d with bias',
+  forward: ([x, w, bias], { slope, gain, ...g }) => kernels.conv2d(x, w, g, { bias, slope, gain }),
+  vjp: (g, { inputs: [x, w, bias], output, attributes: { slope, gain, ...geometry }, needs }) => {
+    const gy = slope === 1 && gain === 1 ? g : leakyMask(g, output, { slope, gain });
+    return [
+      needs[0] ? apply(transposeOp, [gy, w], { ...geometry, size: planeOf(x) }) : undefined,
+      needs[1] ? apply(weightOp, [x, gy], { ...geometry, size: planeOf(w) }) : undefined,
+      needs[2] ? reshape(sumTo(gy, [1, bias.size, 1, 1]), bias.shape) : undefined,
+    ];
+  },
+};
+
 /**
- * y [N, O, OH, OW]: x [N, C, H, W] correlated with weight [O, C / groups, KH, KW], plus bias [O];
- * OH = ⌊(H + 2 · padding - KH) / stride⌋ + 1.
+ * y [N, O, OH, OW]: x [N, C, H, W] correlated with weight [O, C / groups, KH, KW], plus bias [O], through a leaky ReLU,
+ * all in one kernel; OH = ⌊(H + 2 · padding - KH) / stride⌋ + 1.
  */
-export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
-  return biased(apply(convOp, [x, weight], geometry(options)), bias);
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  { activation, ...options }: ConvOptions & { readonly activation?: Activation } = {},
+): Tensor {
+  const g = geometry(options);
+  if (bias) return apply(fusedOp, [x, weight, bias], { ...g, slope: 1, gain: 1, ...activation });
+  const y = apply(convOp, [x, weight], g);
+  return activation ? leakyRelu(y, activation) : y;
 }
 
 /**

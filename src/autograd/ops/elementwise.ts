@@ -191,10 +191,15 @@ const leakyMaskOp: Op<{ slope: number; gain: number }> = {
   vjp: (v, { inputs: [, y], attributes }) => [apply(leakyMaskOp, [v, y], attributes), undefined],
 };
 
+/** The gradient g of a leaky ReLU in its input, given its output or anything of the same sign. */
+export function leakyMask(g: Tensor, y: Tensor, attributes: { slope: number; gain: number }): Tensor {
+  return apply(leakyMaskOp, [g, y], attributes);
+}
+
 const leakyReluOp: Op<{ slope: number; gain: number }> = {
   name: 'leakyRelu',
   forward: ([x], { slope, gain }) => kernels.unary(x, 'select(x * a, x, x > ELEMENT(0.0)) * b', slope, gain),
-  vjp: (g, { output, attributes }) => [apply(leakyMaskOp, [g, output], attributes)],
+  vjp: (g, { output, attributes }) => [leakyMask(g, output, attributes)],
 };
 
 /** gain · (x if x > 0 else slope · x), gain > 0 */
@@ -212,7 +217,7 @@ const biasedLeakyReluOp: Op<{ slope: number; gain: number }> = {
   forward: ([x, b], { slope, gain }) =>
     kernels.binary(x, b, `select((x + y) * a, x + y, x + y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (g, { inputs: [, b], output, attributes, needs }) => {
-    const gx = apply(leakyMaskOp, [g, output], attributes);
+    const gx = leakyMask(g, output, attributes);
     return [gx, needs[1] ? sumTo(gx, b.shape) : undefined];
   },
 };

@@ -8,8 +8,10 @@ import {
   correlate,
   correlateTransposed,
   correlateWeight,
+  type Epilogue,
   WEIGHT_GRADIENT,
 } from './convVariants.ts';
+import { binary, unary } from './elementwise.ts';
 import { isHalf } from './matmul.ts';
 
 /** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
@@ -19,8 +21,8 @@ export interface ConvGeometry {
   readonly groups: number;
 }
 
-/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW]. */
-export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
+/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW], with what follows it, if anything does. */
+export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: Epilogue): Tensor {
   const { stride, padding, groups } = geometry;
   const [n, c, height, width] = x.shape;
   const [o, groupChannels, kh, kw] = w.shape;
@@ -34,14 +36,38 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry): Tensor {
   const shape: Shape = [n, o, outHeight, outWidth];
   if (x.parts || isOversized(x, shape)) {
     const run = (xs: Tensor, ws: Tensor, g: number) => conv2d(xs, ws, { ...geometry, groups: g });
-    return convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
+    const y = convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
+    return epilogue ? finish(y, epilogue) : y;
   }
   const taps = kh * kw;
   const group = (o / groups) * groupChannels * taps;
   const steps = { group, output: groupChannels * taps, channel: taps, start: 0, tap: 1 };
   const half = isHalf('conv2d', x, w);
-  const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry, half };
-  return correlate(x, w, sizes, steps, device.choices.of(CONV2D, sizes));
+  const sizes = {
+    n,
+    c,
+    height,
+    width,
+    o,
+    outHeight,
+    outWidth,
+    kh,
+    kw,
+    ...geometry,
+    half,
+    fused: epilogue !== undefined,
+  };
+  return correlate({ x, w, sizes, steps, epilogue }, device.choices.of(CONV2D, sizes));
+}
+
+/** An epilogue in passes of its own, for a result in parts. */
+function finish(y: Tensor, { bias, slope, gain, scale, noise }: Epilogue): Tensor {
+  const [n, o] = y.shape;
+  let v = y;
+  if (scale) v = binary(v, scale.view([n, o, 1, 1]), 'x * y');
+  if (noise) v = binary(v, binary(noise.map, noise.strength, 'x * y'), 'x + y');
+  v = binary(v, bias.view([1, o, 1, 1]), 'x + y');
+  return unary(v, 'b * select(a * x, x, x > ELEMENT(0.0))', slope, gain);
 }
 
 /** y [N, O, *outputSize] from x [N, C, H, W] and w [C, O / groups, KH, KW]: the adjoint of conv2d in its input. */
@@ -73,7 +99,7 @@ export function convTranspose2d(
     const full = [kh - 1 - padding[0], kw - 1 - padding[1]] as const;
     const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding: full, groups, half };
     const steps = { group, output: taps, channel, start: taps - 1, tap: -1 };
-    return correlate(x, w, sizes, steps, device.choices.of(CONV2D, sizes));
+    return correlate({ x, w, sizes, steps }, device.choices.of(CONV2D, sizes));
   }
   const sizes = { n, c, height, width, o, outHeight, outWidth, kh, kw, ...geometry, half };
   return correlateTransposed(x, w, sizes, device.choices.of(CONV_TRANSPOSE2D, sizes));

@@ -1,10 +1,11 @@
+import epilogueSource from '../../../shaders/conv_epilogue.wgsl';
 import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
 import weightTapsSource from '../../../shaders/conv2d_weight_gradient_taps.wgsl';
 import gemmConvSource from '../../../shaders/gemm_conv2d.wgsl';
 import gemmWeightSource from '../../../shaders/gemm_conv2d_weight_gradient.wgsl';
-import { type Device, grid, type Shader } from '../device.ts';
+import { type Device, floatBits, grid, type Shader } from '../device.ts';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { sizeOf } from '../shape.ts';
 import type { Tile } from '../template.ts';
@@ -14,8 +15,8 @@ import type { ConvGeometry } from './conv.ts';
 import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
-const CONV = { name: 'conv2d', source: convSource };
-const CONV_GEMM = gemmShaders('conv2d', gemmConvSource);
+const CONV = { name: 'conv2d', source: convSource + epilogueSource };
+const CONV_GEMM = gemmShaders('conv2d', gemmConvSource + epilogueSource);
 const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
 const WEIGHT_TAPS = { name: 'conv2d_weight_gradient_taps', source: weightTapsSource };
@@ -37,6 +38,8 @@ export interface ConvSizes extends ConvGeometry {
   readonly kw: number;
   /** Whether the operands are f16; sums are f32. */
   readonly half: boolean;
+  /** Whether an epilogue follows, which needs whole sums. */
+  readonly fused?: boolean;
 }
 
 /** How conv2d walks through a weight: the steps to the next group, output channel, input channel and tap. */
@@ -49,13 +52,34 @@ export interface WeightSteps {
   readonly tap: number;
 }
 
+/** gain · lrelu(sum · scale + strength · noise + bias), lrelu(v) = v where v > 0, else slope · v: what follows a convolution. */
+export interface Epilogue {
+  /** [O] */
+  readonly bias: Tensor;
+  readonly slope: number;
+  readonly gain: number;
+  /** [N, O] */
+  readonly scale?: Tensor;
+  /** A map [1 or N, 1, OH, OW], and a number [1]. */
+  readonly noise?: { readonly map: Tensor; readonly strength: Tensor };
+}
+
+/** A convolution of x with w, and what follows it. */
+export interface Correlation {
+  readonly x: Tensor;
+  readonly w: Tensor;
+  readonly sizes: ConvSizes;
+  readonly steps: WeightSteps;
+  readonly epilogue?: Epilogue;
+}
+
 function shapeClass(sizes: ConvSizes): string {
-  const { n, c, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
+  const { n, c, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half, fused } = sizes;
   const kernel = `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')}`;
   const channels = `${rounded(c / groups)}-${rounded(o / groups)}${groups > 1 ? ` g${rounded(groups)}` : ''}`;
   const maps = `${rounded(n)}x${rounded(outHeight)}x${rounded(outWidth)}`;
   const vectors = [width, outWidth].map(size => (size % 4 === 0 ? 'v' : 's')).join('');
-  return `${kernel} ${channels} ${maps} ${vectors}${half ? ' f16' : ''}`;
+  return `${kernel} ${channels} ${maps} ${vectors}${half ? ' f16' : ''}${fused ? ' fused' : ''}`;
 }
 
 function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): number {
@@ -96,7 +120,7 @@ export const CONV2D: Family<ConvSizes> = {
         columns: n * outHeight * outWidth,
         inner: (c / groups) * kh * kw,
         half: sizes.half,
-        mostSplits: device.bindingLimit / 4 / (n * o * outHeight * outWidth),
+        mostSplits: sizes.fused ? 1 : device.bindingLimit / 4 / (n * o * outHeight * outWidth),
       },
       device,
     );
@@ -109,21 +133,28 @@ export const CONV2D: Family<ConvSizes> = {
 };
 
 /** y [N, O, OH, OW] */
-export function correlate(
-  x: Tensor,
-  w: Tensor,
-  sizes: ConvSizes,
-  steps: WeightSteps,
-  { kernel, tile }: Variant,
-): Tensor {
-  if (kernel === 'direct') return correlateDirect(x, w, sizes, steps, tile);
-  return correlateGemm(x, w, sizes, steps, tile, kernel === 'matrix' ? CONV_GEMM.matrix : CONV_GEMM.gemm);
+export function correlate(correlation: Correlation, { kernel, tile }: Variant): Tensor {
+  if (kernel === 'direct') return correlateDirect(correlation, tile);
+  return correlateGemm(correlation, tile, kernel === 'matrix' ? CONV_GEMM.matrix : CONV_GEMM.gemm);
 }
 
-function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSteps, tile: Tile): Tensor {
+/** The numbers of conv_epilogue.wgsl, its tensors, and its words of the parameters. */
+function epilogueOf({ epilogue, sizes }: Correlation): { numbers: Tile; tensors: readonly Tensor[]; words: number[] } {
+  if (!epilogue) return { numbers: {}, tensors: [], words: [0, 0, 0] };
+  const { bias, slope, gain, scale, noise } = epilogue;
+  return {
+    numbers: { EPILOGUE: 1, SCALED: Number(scale !== undefined), NOISY: Number(noise !== undefined) },
+    tensors: [bias, ...(scale ? [scale] : []), ...(noise ? [noise.map, noise.strength] : [])],
+    words: [floatBits(slope), floatBits(gain), noise && noise.map.shape[0] > 1 ? sizes.outHeight * sizes.outWidth : 0],
+  };
+}
+
+function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
+  const { x, w, sizes, steps } = correlation;
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
+  const epilogue = epilogueOf(correlation);
   // Wide kernels take their taps one by one.
   const taps = kw <= MOST_TAPS ? kw : 1;
   const vectorInput = width % 4 === 0 && taps === kw;
@@ -137,24 +168,20 @@ function correlateDirect(x: Tensor, w: Tensor, sizes: ConvSizes, steps: WeightSt
       HALF: Number(half),
       HALF_RESULT: Number(half),
       SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
+      ...epilogue.numbers,
     },
   });
   const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
   const [gridX, gridY] = grid(patches, tile.WORKGROUP);
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
-  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap);
-  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY], flopOf(sizes));
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words);
+  const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY];
+  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, groupsOf, flopOf(sizes));
   return y;
 }
 
-function correlateGemm(
-  x: Tensor,
-  w: Tensor,
-  sizes: ConvSizes,
-  steps: WeightSteps,
-  { SPLITS, ...tile }: Tile,
-  shader: Shader,
-): Tensor {
+function correlateGemm(correlation: Correlation, { SPLITS, ...tile }: Tile, shader: Shader): Tensor {
+  const { x, w, sizes, steps } = correlation;
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const [length, splits] = cutSums((c / groups) * kh * kw, SPLITS);
@@ -162,16 +189,17 @@ function correlateGemm(
   const resultType = half && splits === 1 ? 'f16' : 'f32';
   const y = device.empty(splits > 1 ? [splits, ...shape] : shape, resultType);
   const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
-  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16') };
+  const epilogue = epilogueOf(correlation);
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16'), ...epilogue.numbers };
   const kernel = device.kernel(shader, {
     tile: { ...tile, ...geometry, ...numbers, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
   });
   const words = [n, c, height, width, o, outHeight, outWidth, groups, ...padding];
-  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, splits, length);
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words, splits, length);
   const [tileRows, tileColumns] = tileSize(tile);
   const columns = Math.ceil((n * outHeight * outWidth) / tileColumns);
   const grid = [columns, Math.ceil(o / groups / tileRows), groups * splits];
-  device.dispatch(kernel, [x, w, y], words, grid, flopOf(sizes));
+  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, grid, flopOf(sizes));
   return splits > 1 ? withType(reduce(y, [0]), half).view(shape) : y;
 }
 
