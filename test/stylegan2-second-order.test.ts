@@ -22,6 +22,19 @@ vi.mock('../src/autograd/ops/elementwise.ts', async importOriginal => {
     },
   };
 });
+vi.mock('../src/autograd/ops/conv.ts', async importOriginal => {
+  const original = await importOriginal<typeof import('../src/autograd/ops/conv.ts')>();
+  const { biasedLeakyRelu } = await import('../src/autograd/ops/elementwise.ts');
+  const { perChannel } = await import('../src/autograd/ops/shape.ts');
+  return {
+    ...original,
+    conv2d: (...[x, weight, bias, { activation, ...options } = {}]: Parameters<typeof original.conv2d>) => {
+      if (!activation) return original.conv2d(x, weight, bias, options);
+      const y = original.conv2d(x, weight, undefined, options);
+      return biasedLeakyRelu(y, perChannel(bias!, y), activation);
+    },
+  };
+});
 
 const config = { size: 8, channels: { 4: 6, 8: 5 }, wDim: 7, mappingLayers: 2 };
 const gpu = useDevice();

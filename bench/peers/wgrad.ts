@@ -19,14 +19,15 @@ class Classifier extends Module {
     super();
     let inputs: number = classifier.channels;
     for (const [i, { out, stride }] of classifier.convolutions.entries()) {
-      this.convolutions.push(this.child(`conv${i}`, new Conv2d(inputs, out, { kernel: 3, stride, padding: 1 })));
+      const options = { kernel: 3, stride, padding: 1, activation: { slope: 0 } };
+      this.convolutions.push(this.child(`conv${i}`, new Conv2d(inputs, out, options)));
       inputs = out;
     }
     this.dense = this.child('dense', new Linear(inputs, classifier.classes));
   }
 
   forward(x: Tensor): Tensor {
-    const features = this.convolutions.reduce((y, layer) => ops.relu(layer.forward(y)), x);
+    const features = this.convolutions.reduce((y, layer) => layer.forward(y), x);
     return this.dense.forward(ops.mean(features, { axes: [2, 3] }));
   }
 }

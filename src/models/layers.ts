@@ -39,6 +39,8 @@ export interface ConvLayerOptions extends ops.ConvOptions {
   readonly kernel: number;
   readonly bias?: boolean;
   readonly init?: Init;
+  /** What follows, in the same kernel. Default: nothing. */
+  readonly activation?: ops.Activation;
 }
 
 /** A convolution of [N, C, H, W] with weight [O, C / groups, K, K] and, unless bias is false, bias [O]. */

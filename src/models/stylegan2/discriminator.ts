@@ -5,11 +5,11 @@ import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { constant, Sequential } from '../layers.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
 import { resolutions, type StyleGan2Config } from './config.ts';
-import { EqualLinear, Fir, scaledLeakyRelu } from './layers.ts';
+import { EqualLinear, Fir } from './layers.ts';
 
 const STDDEV_GROUP = 4;
 
-/** A convolution without bias whose equalised-learning-rate constant `scale` = 1/√(I k²) is left to what follows. */
+/** A convolution whose equalised-learning-rate constant `scale` = 1/√(I k²) is left to what follows. */
 class EqualConv extends Module {
   readonly scale: number;
   private readonly weight: Parameter;
@@ -27,6 +27,12 @@ class EqualConv extends Module {
 
   forward(x: Tensor): Tensor {
     return ops.conv2d(x, this.weight.value, undefined, this.options);
+  }
+
+  /** gain · lrelu(scale · convolution + bias), slope 0.2; see scaledLeakyRelu for where the scale goes. */
+  activated(x: Tensor, bias: Tensor, gain: number): Tensor {
+    const activation = { slope: 0.2, gain: gain * this.scale };
+    return ops.conv2d(x, this.weight.value, ops.mul(bias, 1 / this.scale), { ...this.options, activation });
   }
 }
 
@@ -55,9 +61,8 @@ class ConvLayer extends Module {
   }
 
   forward(x: Tensor, gain: number = Math.SQRT2): Tensor {
-    const { bias } = this.activation;
-    const y = this.conv.forward(this.blur ? this.blur.forward(x) : x);
-    return scaledLeakyRelu(y, ops.reshape(bias.value, [1, bias.size, 1, 1]), this.conv.scale, gain);
+    const y = this.blur ? this.blur.forward(x) : x;
+    return this.conv.activated(y, this.activation.bias.value, gain);
   }
 }
 
