@@ -4,7 +4,8 @@
 //
 // 0: g  [N, C, plane]     1: x  [N, C, plane]     2: mean  [C]     3: variance  [C]     4: weight  [C]
 // 5: s  [C]     6: t  [C]     7: h  [N, C, plane]
-// A workgroup computes WORKGROUP * 4 consecutive elements.
+// A workgroup computes WORKGROUP * 4 consecutive ELEMENTs: vec4f where four divides the plane, which is counted in
+// vectors then, else f32.
 
 struct Params {
   size: u32,
@@ -14,17 +15,28 @@ struct Params {
   inverse_count: f32,
 }
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<ELEMENT>;
+@group(0) @binding(1) var<storage, read> input: array<ELEMENT>;
 @group(0) @binding(2) var<storage, read> mean_data: array<f32>;
 @group(0) @binding(3) var<storage, read> variance_data: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
 @group(0) @binding(5) var<storage, read> gradient_sum: array<f32>;
 @group(0) @binding(6) var<storage, read> product_sum: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<f32>;
+@group(0) @binding(7) var<storage, read_write> output: array<ELEMENT>;
 @group(0) @binding(8) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
+
+/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
+fn quotient(i: u32, n: u32) -> u32 {
+  let q = u32(f32(i) / f32(n));
+  let rest = i32(i - q * n);
+  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
+}
+
+fn remainder(i: u32, n: u32) -> u32 {
+  return i - quotient(i, n) * n;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -36,10 +48,10 @@ fn main(
   for (var j = 0u; j < 4; j++) {
     let i = first + j * WORKGROUP;
     if (i < params.size) {
-      let c = i / params.plane % params.channels;
+      let c = remainder(quotient(i, params.plane), params.channels);
       let rate = inverseSqrt(variance_data[c] + params.epsilon);
-      let normalised = (input[i] - mean_data[c]) * rate;
-      let centred = gradient[i] - (gradient_sum[c] + normalised * product_sum[c]) * params.inverse_count;
+      let along = rate * product_sum[c] * params.inverse_count;
+      let centred = gradient[i] - gradient_sum[c] * params.inverse_count - (input[i] - mean_data[c]) * along;
       output[i] = weight[c] * rate * centred;
     }
   }

@@ -1,15 +1,18 @@
-// mean[c] = mean over n, i of x[n, c, i];  variance[c] = mean over n, i of (x[n, c, i] - mean[c])²  (biased)
+// mean[c, s] = mean of x[n, c, i] over all n and the i of split s;  variance[c, s] = mean there of (x - mean[c, s])^2
 //
-// 0: x  [N, C, plane]     1: mean  [C]     2: variance  [C]
-// A workgroup computes one channel, in two passes over it (the sum of squares alone would cancel), each ends in a tree.
+// 0: x  [N, C, plane]     1: mean  [C, splits]     2: variance  [C, splits]
+// A workgroup computes one split of one channel, in two passes over it (the sum of squares alone would cancel), each
+// ends in a tree. ELEMENT is vec4f where four divides the plane, and all counts are of vectors then; else it is f32.
 
 struct Params {
   samples: u32,
   channels: u32,
   plane: u32,
+  /// Of each plane; the last split may have less.
+  split_length: u32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<ELEMENT>;
 @group(0) @binding(1) var<storage, read_write> mean_data: array<f32>;
 @group(0) @binding(2) var<storage, read_write> variance_data: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -31,29 +34,39 @@ fn total(value: f32, local: u32) -> f32 {
   return partial[0];
 }
 
+fn collect(v: ELEMENT) -> f32 {
+  return COLLECT;
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let channel = workgroup.x;
-  let count = f32(params.samples * params.plane);
-  var sum = 0.0;
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let channel = workgroup.y;
+  let start = workgroup.x * params.split_length;
+  let end = min(start + params.split_length, params.plane);
+  let count = f32(params.samples * (end - start)) * LANE_COUNT;
+  var sum = ELEMENT(0.0);
   for (var n = 0u; n < params.samples; n++) {
     let base = (n * params.channels + channel) * params.plane;
-    for (var i = local; i < params.plane; i += WORKGROUP) {
+    for (var i = start + local; i < end; i += WORKGROUP) {
       sum += input[base + i];
     }
   }
-  let mean = total(sum, local) / count;
-  var squares = 0.0;
+  let mean = total(collect(sum), local) / count;
+  var squares = ELEMENT(0.0);
   for (var n = 0u; n < params.samples; n++) {
     let base = (n * params.channels + channel) * params.plane;
-    for (var i = local; i < params.plane; i += WORKGROUP) {
+    for (var i = start + local; i < end; i += WORKGROUP) {
       let centred = input[base + i] - mean;
       squares += centred * centred;
     }
   }
-  let variance = total(squares, local) / count;
+  let variance = total(collect(squares), local) / count;
   if (local == 0) {
-    mean_data[channel] = mean;
-    variance_data[channel] = variance;
+    mean_data[channel * groups.x + workgroup.x] = mean;
+    variance_data[channel * groups.x + workgroup.x] = variance;
   }
 }

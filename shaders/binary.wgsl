@@ -1,10 +1,10 @@
 // z[i] = f(x[ix(i)], y[iy(i)]): elementwise with broadcasting.
 //
 // 0: x          1: y          2: z  [size], row-major over `shape`
-// The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. An
-// invocation computes LANES (1 or 4) neighbours of the last axis, whose length LANES divides, so that it works its
-// indices out once. Where no operand is repeated and four divides the length, ELEMENT is vec4f and all counts are of
-// vectors; else it is f32.
+// The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. Where four
+// divides the last axis, ELEMENT is vec4f, which that axis and `size` are counted in; an operand is then taken in
+// vectors (X_TYPE, Y_TYPE), in which its strides are, or, where it is repeated along that axis, as scalars. Else all is
+// f32. A workgroup computes WORKGROUP * 4 consecutive ELEMENTs.
 
 struct Params {
   size: u32,
@@ -14,17 +14,23 @@ struct Params {
   y_stride: array<vec4u, 2>,
 }
 
-@group(0) @binding(0) var<storage, read> x_data: array<ELEMENT>;
-@group(0) @binding(1) var<storage, read> y_data: array<ELEMENT>;
+@group(0) @binding(0) var<storage, read> x_data: array<X_TYPE>;
+@group(0) @binding(1) var<storage, read> y_data: array<Y_TYPE>;
 @group(0) @binding(2) var<storage, read_write> z_data: array<ELEMENT>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
 override RANK: u32 = 1;
-override LANES: u32 = 1;
 
 fn apply(x: ELEMENT, y: ELEMENT, a: ELEMENT) -> ELEMENT {
   return EXPRESSION;
+}
+
+/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
+fn quotient(i: u32, n: u32) -> u32 {
+  let q = u32(f32(i) / f32(n));
+  let rest = i32(i - q * n);
+  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -33,26 +39,54 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let first = ((workgroup.y * groups.x + workgroup.x) * WORKGROUP + local) * LANES;
-  if (first >= params.size) {
-    return;
-  }
-  let last = RANK - 1;
-  var rest = first;
-  var ix = 0u;
-  var iy = 0u;
-  for (var axis = last; axis > 0; axis--) {
-    let length = params.shape[axis / 4][axis % 4];
-    let at = rest % length;
-    rest /= length;
-    ix += at * params.x_stride[axis / 4][axis % 4];
-    iy += at * params.y_stride[axis / 4][axis % 4];
-  }
-  ix += rest * params.x_stride[0][0];
-  iy += rest * params.y_stride[0][0];
-  let step_x = params.x_stride[last / 4][last % 4];
-  let step_y = params.y_stride[last / 4][last % 4];
-  for (var j = 0u; j < LANES; j++) {
-    z_data[first + j] = apply(x_data[ix + j * step_x], y_data[iy + j * step_y], ELEMENT(params.a));
+  let first = (workgroup.y * groups.x + workgroup.x) * WORKGROUP * 4 + local;
+  for (var j = 0u; j < 4; j++) {
+    let i = first + j * WORKGROUP;
+    if (i < params.size) {
+      var rest = i;
+      var ix = 0u;
+      var iy = 0u;
+      // The axes one by one: an index into a uniform that is no constant is slow.
+      if (RANK > 5) {
+        let above = quotient(rest, params.shape[1][1]);
+        let at = rest - above * params.shape[1][1];
+        rest = above;
+        ix += at * params.x_stride[1][1];
+        iy += at * params.y_stride[1][1];
+      }
+      if (RANK > 4) {
+        let above = quotient(rest, params.shape[1][0]);
+        let at = rest - above * params.shape[1][0];
+        rest = above;
+        ix += at * params.x_stride[1][0];
+        iy += at * params.y_stride[1][0];
+      }
+      if (RANK > 3) {
+        let above = quotient(rest, params.shape[0][3]);
+        let at = rest - above * params.shape[0][3];
+        rest = above;
+        ix += at * params.x_stride[0][3];
+        iy += at * params.y_stride[0][3];
+      }
+      if (RANK > 2) {
+        let above = quotient(rest, params.shape[0][2]);
+        let at = rest - above * params.shape[0][2];
+        rest = above;
+        ix += at * params.x_stride[0][2];
+        iy += at * params.y_stride[0][2];
+      }
+      if (RANK > 1) {
+        let above = quotient(rest, params.shape[0][1]);
+        let at = rest - above * params.shape[0][1];
+        rest = above;
+        ix += at * params.x_stride[0][1];
+        iy += at * params.y_stride[0][1];
+      }
+      ix += rest * params.x_stride[0][0];
+      iy += rest * params.y_stride[0][0];
+      let x = ELEMENT(x_data[ix]);
+      let y = ELEMENT(y_data[iy]);
+      z_data[i] = apply(x, y, ELEMENT(params.a));
+    }
   }
 }

@@ -1,7 +1,8 @@
-// i[p, r, q] = the position in plane p of x of the first maximum of the window at (r * stride - pad, q * stride - pad)
+// y[p, r, q] = the maximum of the window of plane p of x at (r * stride - pad, q * stride - pad)
+// i[p, r, q] = the position in the plane of the first element that has it
 //
-// 0: x  [planes, H, W]     1: i  [planes, OH, OW]  (u32)
-// An invocation looks through one window. The pooled values are then gathered by `plane_gather.wgsl`.
+// 0: x  [planes, H, W]     1: y  [planes, OH, OW]     2: i  [planes, OH, OW]  (u32)
+// An invocation looks through one window.
 
 struct Params {
   size: u32,
@@ -18,10 +19,18 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
-@group(0) @binding(1) var<storage, read_write> position: array<u32>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> position: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
+
+/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
+fn quotient(i: u32, n: u32) -> u32 {
+  let q = u32(f32(i) / f32(n));
+  let rest = i32(i - q * n);
+  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -33,9 +42,11 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let q = i32(index % params.out_width);
-  let r = i32((index / params.out_width) % params.out_height);
-  let plane = i32(index / (params.out_width * params.out_height)) * params.height * params.width;
+  let line = quotient(index, params.out_width);
+  let p = quotient(line, params.out_height);
+  let q = i32(index - line * params.out_width);
+  let r = i32(line - p * params.out_height);
+  let plane = i32(p) * params.height * params.width;
   let top = r * params.stride_y - params.pad_y;
   let left = q * params.stride_x - params.pad_x;
   var best = max(top, 0) * params.width + max(left, 0);
@@ -49,5 +60,6 @@ fn main(
       }
     }
   }
+  output[index] = highest;
   position[index] = u32(best);
 }

@@ -46,11 +46,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     let x_rate = 1.0 / (sqrt(xx) + 1e-10);
     let y_rate = 1.0 / (sqrt(yy) + 1e-10);
+    var pixel = ELEMENT(0.0);
     for (var c = 0u; c < params.channels; c++) {
       let at = sample + c * params.pixels + p;
       let difference = x_data[at] * x_rate - y_data[at] * y_rate;
-      sum += weight[c] * difference * difference;
+      pixel += weight[c] * difference * difference;
     }
+    sum += pixel;
   }
   partial[local] = total(sum);
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {

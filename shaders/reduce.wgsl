@@ -2,10 +2,10 @@
 //
 // 0: x          1: y  (x again where there is no product)          2: z  [kept, splits]
 // The axes of x are sorted into kept and reduced ones, each group collapsed to at most 3. A workgroup of LANES
-// invocations along the reduction and WORKGROUP / LANES outputs: a power of two, 1 for short reductions with many
-// outputs, WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts one long
-// reduction over many workgroups; a second pass adds the parts. Where the last axis is reduced and four divides it,
-// ELEMENT is vec4f and all counts and strides are of vectors; else it is f32.
+// invocations along the reduction and WORKGROUP / LANES outputs: LANES is a power of two, 1 for short reductions with
+// many outputs, at most WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts
+// one long reduction over many workgroups; a second pass adds the parts. Where the last axis is reduced and four
+// divides it, ELEMENT is vec4f and all counts and strides are of vectors; else it is f32.
 
 struct Params {
   kept: u32,

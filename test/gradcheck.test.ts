@@ -94,11 +94,60 @@ const cases: Record<string, Case[]> = {
       ],
       run: (x, b) => ops.biasedLeakyRelu(x, b),
     },
+    {
+      inputs: [
+        [[2, 3, 5, 1], awayFromZero],
+        [[1, 3, 1, 1], small],
+      ],
+      run: (x, b) => ops.biasedLeakyRelu(x, b),
+    },
   ],
   leakyMask: [
     { inputs: [[[3, 7], awayFromZero]], run: x => ops.leakyMask(x, ops.stopGradient(x), { slope: 0.3, gain: 2 }) },
   ],
-  prelu: [{ inputs: [[[2, 3, 5], awayFromZero], [[1, 3, 1]]], run: ops.prelu }],
+  styledActivation: [
+    {
+      inputs: [
+        [[2, 3, 3, 5], awayFromZero],
+        [[2, 3], positive],
+        [[3], small],
+        [[2, 1, 3, 5], small],
+        [[1], small],
+      ],
+      run: (x, demodulation, bias, map, strength) =>
+        ops.styledActivation(x, { demodulation, bias, noise: { map, strength } }),
+    },
+    {
+      inputs: [
+        [[2, 3, 2, 2], awayFromZero],
+        [[2, 3], positive],
+        [[3], small],
+        [[1], small],
+      ],
+      run: (x, demodulation, bias, strength) => {
+        const map = x.device.tensor([0.1, -0.2, 0.3, 0.2], [1, 1, 2, 2]);
+        return ops.styledActivation(x, { demodulation, bias, noise: { map, strength } });
+      },
+    },
+    {
+      // More than one split a plane.
+      inputs: [
+        [[1, 2, 129, 132], awayFromZero],
+        [[1, 2], positive],
+        [[2], small],
+      ],
+      run: (x, demodulation, bias) => ops.styledActivation(x, { demodulation, bias }),
+    },
+  ],
+  demodulation: [
+    { inputs: [[[3, 5]], [[4, 5], positive]], run: (s, q) => ops.demodulation(s, q, 0.1) },
+    { inputs: [[[3, 5]]], run: s => ops.demodulation(s, s.device.tensor([1, 2, 3, 4, 5], [1, 5]), 0.1) },
+  ],
+  prelu: [
+    { inputs: [[[2, 3, 5], awayFromZero], [[1, 3, 1]]], run: ops.prelu },
+    { inputs: [[[2, 3, 2, 4], awayFromZero], [[1, 3, 1, 1]]], run: ops.prelu },
+    { inputs: [[[3, 2, 83, 81], awayFromZero], [[1, 2, 1, 1]]], run: ops.prelu },
+  ],
   matmul: [
     { inputs: [[[3, 5]], [[5, 4]]], run: (a, b) => ops.matmul(a, b) },
     { inputs: [[[5, 3]], [[4, 5]]], run: (a, b) => ops.matmul(a, b, { transposeA: true, transposeB: true }) },
@@ -144,18 +193,45 @@ const cases: Record<string, Case[]> = {
     image(x => ops.interpolate(x, [4, 9], mode)),
     image(x => ops.interpolate(x, [11, 3], mode)),
   ]),
-  adaptiveAvgPool2d: [image(x => ops.adaptiveAvgPool2d(x, [3, 4]))],
-  avgPool2d: [image(x => ops.avgPool2d(x, 2)), image(x => ops.avgPool2d(x, 3, 1))],
+  adaptiveAvgPool2d: [image(x => ops.adaptiveAvgPool2d(x, [3, 4])), image(x => ops.adaptiveAvgPool2d(x, [1, 13]))],
+  avgPool2d: [
+    image(x => ops.avgPool2d(x, 2)),
+    image(x => ops.avgPool2d(x, 2), [1, 2, 4, 6]),
+    image(x => ops.avgPool2d(x, 3, 1)),
+  ],
   separableFilter: [image(x => ops.separableFilter(x, [0.25, 0.5, 0.25]))],
-  subsample: [image(x => ops.subsample(x, 2))],
+  subsample: [image(x => ops.subsample(x, 2)), image(x => ops.subsample(x, 3))],
   maxPool2d: [
     image(x => ops.maxPool2d(x, { kernel: 2 }), [1, 2, 6, 4], apart),
+    image(x => ops.maxPool2d(x, { kernel: [2, 3] }), [2, 2, 5, 7], apart),
     image(x => ops.maxPool2d(x, { kernel: 3, stride: 2, padding: 1, ceilMode: true }), [1, 1, 6, 7], apart),
   ],
-  batchNorm: [{ inputs: [[[3, 2, 4]], [[2]], [[2]]], run: bn }],
+  batchNorm: [
+    { inputs: [[[3, 2, 4]], [[2]], [[2]]], run: bn },
+    { inputs: [[[3, 2, 3]]], run: x => bn(x, x.device.tensor([1, 2], [2]), x.device.tensor([3, -1], [2])) },
+    {
+      inputs: [
+        [[3, 2, 4], awayFromZero],
+        [[2], positive],
+        [[2], small],
+        [[2], small],
+      ],
+      run: (x, w, b, offset) =>
+        ops.batchNorm(x, w, b, x.device.tensor([0, 0], [2]), x.device.tensor([0.8, 1.5], [2]), { offset, slope: 0.3 }),
+    },
+    {
+      inputs: [[[2, 1, 3, 3], awayFromZero]],
+      run: x => {
+        const [zero, one] = [0, 1].map(value => x.device.tensor([value], [1]));
+        return ops.batchNorm(x, one, zero, zero, one, { slope: 0 });
+      },
+    },
+  ],
   batchNormTraining: [
     { inputs: [[[3, 2, 4]], [[2]], [[2]]], run: (x, w, b) => ops.batchNormTraining(x, w, b).output },
     { inputs: [[[6, 3]], [[3]], [[3]]], run: (x, w, b) => ops.batchNormTraining(x, w, b).output },
+    // More than one split a channel.
+    { inputs: [[[3, 2, 83, 81]], [[2]], [[2]]], run: (x, w, b) => ops.batchNormTraining(x, w, b).output },
   ],
   sum: [
     image(x => ops.sum(x)),

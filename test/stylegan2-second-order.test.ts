@@ -35,6 +35,19 @@ vi.mock('../src/autograd/ops/conv.ts', async importOriginal => {
     },
   };
 });
+vi.mock('../src/autograd/ops/styled.ts', async importOriginal => {
+  const original = await importOriginal<typeof import('../src/autograd/ops/styled.ts')>();
+  const { biasedLeakyRelu, mul, multiplyAdd } = await import('../src/autograd/ops/elementwise.ts');
+  const { perChannel, reshape } = await import('../src/autograd/ops/shape.ts');
+  return {
+    ...original,
+    styledActivation: (x: Tensor, { demodulation, bias, noise }: ops.StyledOptions) => {
+      const offset = mul(noise!.map, noise!.strength);
+      const y = multiplyAdd(x, reshape(demodulation, [...demodulation.shape, 1, 1]), offset);
+      return biasedLeakyRelu(y, perChannel(bias, x));
+    },
+  };
+});
 
 const config = { size: 8, channels: { 4: 6, 8: 5 }, wDim: 7, mappingLayers: 2 };
 const gpu = useDevice();

@@ -317,7 +317,7 @@ function accumulate(
   inputs.forEach((input, i) => {
     const result = results[i];
     if (!needs[i] || !result) return;
-    if (result.size !== input.size) {
+    if (!sameShape(result.shape, input.shape)) {
       throw new Error(`vjp of ${name}: gradient ${shapeText(result.shape)} for input ${shapeText(input.shape)}`);
     }
     const sum = gradients.get(input);

@@ -14,3 +14,4 @@ export * from './ops/pool.ts';
 export * from './ops/reduce.ts';
 export * from './ops/resample.ts';
 export * from './ops/shape.ts';
+export * from './ops/styled.ts';

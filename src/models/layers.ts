@@ -1,7 +1,7 @@
 import { defer } from '../autograd/effects.ts';
 import * as ops from '../autograd/index.ts';
 import type { Device } from '../runtime/device.ts';
-import { updateRunningAverage } from '../runtime/kernels/runningAverage.ts';
+import { updateRunningStatistics } from '../runtime/kernels/batchNorm.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { fanIn, type Init, Module, ones, type Parameter, zeros } from './module.ts';
 
@@ -51,7 +51,7 @@ export class Conv2d extends Module {
   constructor(
     inChannels: number,
     outChannels: number,
-    private readonly options: ConvLayerOptions,
+    protected readonly options: ConvLayerOptions,
   ) {
     super();
     const { kernel, groups = 1, bias = true } = options;
@@ -66,6 +66,18 @@ export class Conv2d extends Module {
 
   forward(x: Tensor): Tensor {
     return ops.conv2d(x, this.weight.value, this.bias?.value, this.options);
+  }
+
+  /** The products alone, for a layer behind that adds the bias in its own pass. */
+  withoutBias(x: Tensor): Tensor {
+    return ops.conv2d(x, this.weight.value, undefined, this.options);
+  }
+}
+
+/** A convolution with bias and ReLU, all in one kernel. */
+export class ConvRelu extends Conv2d {
+  override forward(x: Tensor): Tensor {
+    return ops.conv2d(x, this.weight.value, this.bias!.value, { ...this.options, activation: { slope: 0 } });
   }
 }
 
@@ -144,24 +156,32 @@ export class BatchNorm extends Module {
     this.batches = this.buffer('num_batches_tracked', [], zeros, { optional: true });
   }
 
-  forward(x: Tensor): Tensor {
+  /**
+   * With `offset` [C] (the bias of the convolution that made x) added before and a leaky ReLU of `slope` behind: one
+   * pass in evaluation.
+   */
+  forward(x: Tensor, { offset, slope = 1 }: Omit<ops.BatchNormOptions, 'epsilon'> = {}): Tensor {
     const { epsilon } = this;
     const channels = x.shape[1];
     const weight = this.weight?.value ?? constant(x.device, 1, channels);
     const bias = this.bias?.value ?? constant(x.device, 0, channels);
-    if (!this.training)
-      return ops.batchNorm(x, weight, bias, this.runningMean.value, this.runningVar.value, { epsilon });
+    const running = { mean: this.runningMean.value, variance: this.runningVar.value, batches: this.batches.value };
+    if (!this.training) {
+      return ops.batchNorm(x, weight, bias, running.mean, running.variance, { epsilon, offset, slope });
+    }
     const count = x.size / channels;
     if (count === 1)
       throw new Error(`batch normalisation in training needs more than one value a channel, ${x} has one`);
-    const { output, mean, variance } = ops.batchNormTraining(x, weight, bias, { epsilon });
-    defer([mean, variance], gate => {
-      const [one, rate] = [constant(x.device, 1), constant(x.device, this.momentum)];
-      updateRunningAverage(this.runningMean.value, mean, rate, gate);
-      updateRunningAverage(this.runningVar.value, variance, rate, gate, count / (count - 1));
-      updateRunningAverage(this.batches.value, ops.add(this.batches.value, 1), one, gate);
-    });
-    return output;
+    const input = offset ? ops.add(x, ops.perChannel(offset, x)) : x;
+    const { output, mean, variance } = ops.batchNormTraining(input, weight, bias, { epsilon });
+    defer([mean, variance], gate =>
+      updateRunningStatistics(
+        running,
+        { mean, variance },
+        { rate: this.momentum, correction: count / (count - 1), gate },
+      ),
+    );
+    return slope === 1 ? output : ops.leakyRelu(output, { slope });
   }
 }
 

@@ -1,6 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { Activation, Conv2d, constant, type Layer, Sequential } from './layers.ts';
+import { Activation, ConvRelu, constant, type Layer, Sequential } from './layers.ts';
 import { type Init, Module, type Parameter } from './module.ts';
 
 /** A perceptual distance between images, from the features of a convolutional trunk. */
@@ -11,7 +11,7 @@ export interface PerceptualDistance extends Module {
   distance(a: readonly Tensor[], b: readonly Tensor[]): Tensor;
 }
 
-/** A layer of a trunk under the index that torchvision gives it. */
+/** The layers of a slice under the indices that torchvision gives them; ReLU, there a layer too, is the convolution's. */
 type Slice = Readonly<Record<number, Layer>>;
 
 /** A convolutional trunk cut behind the layers whose outputs are compared. Keys: slice1.0.weight, slice2.3.weight, … */
@@ -35,20 +35,19 @@ export class Trunk extends Module {
   }
 }
 
-const relu = () => new Activation(ops.relu);
 const maxPool = (options: ops.PoolOptions) => new Activation(x => ops.maxPool2d(x, options));
 
 /** AlexNet (Krizhevsky 2014, "One weird trick"). */
 function alexNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2 });
-  const conv3 = (from: number, to: number) => new Conv2d(from, to, { kernel: 3, padding: 1 });
+  const conv3 = (from: number, to: number) => new ConvRelu(from, to, { kernel: 3, padding: 1 });
   return new Trunk(
     [
-      { 0: new Conv2d(3, 64, { kernel: 11, stride: 4, padding: 2 }), 1: relu() },
-      { 2: pool(), 3: new Conv2d(64, 192, { kernel: 5, padding: 2 }), 4: relu() },
-      { 5: pool(), 6: conv3(192, 384), 7: relu() },
-      { 8: conv3(384, 256), 9: relu() },
-      { 10: conv3(256, 256), 11: relu() },
+      { 0: new ConvRelu(3, 64, { kernel: 11, stride: 4, padding: 2 }) },
+      { 2: pool(), 3: new ConvRelu(64, 192, { kernel: 5, padding: 2 }) },
+      { 5: pool(), 6: conv3(192, 384) },
+      { 8: conv3(384, 256) },
+      { 10: conv3(256, 256) },
     ],
     [64, 192, 384, 256, 256],
   );
@@ -64,8 +63,9 @@ function vggSlices(widths: readonly (readonly number[])[], init?: (inputs: numbe
     const slice: Record<number, Layer> = {};
     if (k > 0) slice[index++] = maxPool({ kernel: 2 });
     for (const outputs of group) {
-      slice[index++] = new Conv2d(inputs, outputs, { kernel: 3, padding: 1, init: init?.(9 * inputs) });
-      slice[index++] = relu();
+      // ReLU has an index of its own.
+      slice[index] = new ConvRelu(inputs, outputs, { kernel: 3, padding: 1, init: init?.(9 * inputs) });
+      index += 2;
       inputs = outputs;
     }
     return slice;
@@ -89,20 +89,20 @@ function vgg16(): Trunk {
 
 /** A Fire module: a 1×1 convolution to few channels, then 1×1 and 3×3 convolutions side by side. */
 class Fire extends Module {
-  private readonly squeeze: Conv2d;
-  private readonly expand1: Conv2d;
-  private readonly expand3: Conv2d;
+  private readonly squeeze: ConvRelu;
+  private readonly expand1: ConvRelu;
+  private readonly expand3: ConvRelu;
 
   constructor(inputs: number, squeezed: number, outputs: number) {
     super();
-    this.squeeze = this.child('squeeze', new Conv2d(inputs, squeezed, { kernel: 1 }));
-    this.expand1 = this.child('expand1x1', new Conv2d(squeezed, outputs / 2, { kernel: 1 }));
-    this.expand3 = this.child('expand3x3', new Conv2d(squeezed, outputs / 2, { kernel: 3, padding: 1 }));
+    this.squeeze = this.child('squeeze', new ConvRelu(inputs, squeezed, { kernel: 1 }));
+    this.expand1 = this.child('expand1x1', new ConvRelu(squeezed, outputs / 2, { kernel: 1 }));
+    this.expand3 = this.child('expand3x3', new ConvRelu(squeezed, outputs / 2, { kernel: 3, padding: 1 }));
   }
 
   forward(x: Tensor): Tensor {
-    const y = ops.relu(this.squeeze.forward(x));
-    return ops.relu(ops.concat([this.expand1.forward(y), this.expand3.forward(y)], 1));
+    const y = this.squeeze.forward(x);
+    return ops.concat([this.expand1.forward(y), this.expand3.forward(y)], 1);
   }
 }
 
@@ -111,7 +111,7 @@ function squeezeNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2, ceilMode: true });
   return new Trunk(
     [
-      { 0: new Conv2d(3, 64, { kernel: 3, stride: 2 }), 1: relu() },
+      { 0: new ConvRelu(3, 64, { kernel: 3, stride: 2 }) },
       { 2: pool(), 3: new Fire(64, 16, 128), 4: new Fire(128, 16, 128) },
       { 5: pool(), 6: new Fire(128, 32, 256), 7: new Fire(256, 32, 256) },
       { 8: pool(), 9: new Fire(256, 48, 384) },

@@ -1,6 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { Activation, BatchNorm, Conv2d, ConvTranspose2d, type Layer, Sequential } from './layers.ts';
+import { BatchNorm, Conv2d, ConvTranspose2d, Sequential } from './layers.ts';
 import { Module } from './module.ts';
 
 /** Classes of CelebAMask-HQ in the order of the U-Net's output. `l_lip` is the lower lip. */
@@ -9,14 +9,25 @@ export const PARSING_CLASSES = [
   ...['l_lip', 'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'],
 ] as const;
 
-function convNormRelu(inputs: number, outputs: number): Layer {
-  const conv = new Conv2d(inputs, outputs, { kernel: 3, padding: 1 });
-  return new Sequential([conv, new BatchNorm(outputs), new Activation(ops.relu)]);
+/** A 3×3 convolution, batch normalisation and ReLU. */
+class ConvNormRelu extends Module {
+  private readonly conv: Conv2d;
+  private readonly norm: BatchNorm;
+
+  constructor(inputs: number, outputs: number) {
+    super();
+    this.conv = this.child('0', new Conv2d(inputs, outputs, { kernel: 3, padding: 1 }));
+    this.norm = this.child('1', new BatchNorm(outputs));
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.norm.forward(this.conv.withoutBias(x), { offset: this.conv.bias!.value, slope: 0 });
+  }
 }
 
 /** Two 3×3 convolutions, each with batch normalisation and ReLU. */
 function doubleConv(inputs: number, outputs: number): Sequential {
-  return new Sequential({ conv1: convNormRelu(inputs, outputs), conv2: convNormRelu(outputs, outputs) });
+  return new Sequential({ conv1: new ConvNormRelu(inputs, outputs), conv2: new ConvNormRelu(outputs, outputs) });
 }
 
 /** Doubles the deep map, joins it behind the skip connection's, and convolves both. */

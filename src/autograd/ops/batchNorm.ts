@@ -1,66 +1,81 @@
 import * as kernels from '../../runtime/kernels/batchNorm.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
-import { affine, mul, multiplyAdd, rsqrt, square, sub } from './elementwise.ts';
-import { mean as meanOf, sum } from './reduce.ts';
+import { composedVjp } from './composedVjp.ts';
+import { affine, leakyRelu, mul, multiplyAdd, rsqrt, sub } from './elementwise.ts';
+import { mean as meanOf, sum, sumProduct, variance as varianceOf } from './reduce.ts';
 import { perChannel } from './shape.ts';
 
-interface Normalization {
-  readonly epsilon: number;
-  /** Whether mean and variance are the batch's own, and so depend on x. */
-  readonly ofBatch: boolean;
-}
-
-const batchNormOp: Op<Normalization> = {
-  name: 'batchNorm',
+/** By the batch's own statistics, which depend on x. */
+const trainingOp: Op<{ epsilon: number }> = {
+  name: 'batchNormTraining',
   forward: ([x, weight, bias, mean, variance], { epsilon }) =>
     kernels.normalize(x, { mean, variance, weight, bias, epsilon }),
-  vjp: (g, { inputs, attributes, needs }) => {
+  vjp: (g, { inputs, attributes: { epsilon }, needs }) => {
     const [x, weight, , mean, variance] = inputs;
-    const { epsilon, ofBatch } = attributes;
     // Second derivatives go through the formula in primitive ops; the fused kernels serve the first.
-    if (isRecording()) return composedVjp(g, x, weight, mean, variance, attributes);
-    const sums = needs[1] || needs[2] || ofBatch ? kernels.normSums(g, x, { mean, variance, epsilon }) : undefined;
-    const statistics = { mean, variance, weight, epsilon };
-    const input = () => kernels.normInputGradient(g, x, statistics, ofBatch ? sums : undefined);
-    return [needs[0] ? input() : undefined, sums?.weight, sums?.bias, undefined, undefined];
+    if (isRecording()) return trainingVjp(g, x, weight, epsilon);
+    const sums = kernels.normSums(g, x, { mean, variance, epsilon });
+    const input = () => kernels.normInputGradient(g, x, { mean, variance, weight, epsilon }, sums);
+    return [needs[0] ? input() : undefined, sums.weight, sums.bias, undefined, undefined];
   },
 };
 
 /** The same derivative in ops that can be differentiated again. */
-function composedVjp(
-  g: Tensor,
-  x: Tensor,
-  weight: Tensor,
-  mean: Tensor,
-  variance: Tensor,
-  { epsilon, ofBatch }: Normalization,
-): Tensor[] {
-  const axes = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+function trainingVjp(g: Tensor, x: Tensor, weight: Tensor, epsilon: number): Tensor[] {
+  const axes = axesBesideChannels(x);
   const over = { axes, keepDims: true };
-  const centred = sub(x, ofBatch ? meanOf(x, over) : perChannel(mean, x));
-  const spread = ofBatch ? meanOf(mul(centred, centred), over) : perChannel(variance, x);
-  const rate = rsqrt(affine(spread, 1, epsilon));
+  const centred = sub(x, meanOf(x, over));
+  const rate = rsqrt(affine(meanOf(mul(centred, centred), over), 1, epsilon));
   const normalised = mul(centred, rate);
-  const product = mul(g, normalised);
-  const inner = ofBatch ? sub(sub(g, meanOf(g, over)), mul(normalised, meanOf(product, over))) : g;
+  const inner = sub(sub(g, meanOf(g, over)), mul(normalised, meanOf(mul(g, normalised), over)));
   const input = mul(mul(inner, rate), perChannel(weight, x));
-  return [input, sum(product, { axes }), sum(g, { axes })];
+  return [input, sumProduct(g, normalised, { axes }), sum(g, { axes })];
 }
 
-/** The normalisation in primitive ops, for x over the binding limit. */
-function inParts(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
-  const axes = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
-  const mean = meanOf(x, { axes, keepDims: true });
-  const centred = sub(x, mean);
-  const variance = meanOf(square(centred), { axes, keepDims: true });
-  const flat = (values: Tensor) => stopGradient(values).view([-1]);
-  return { output: scaled(centred, variance, weight, bias, epsilon), mean: flat(mean), variance: flat(variance) };
+/** Inputs: x, weight, bias, the statistics, and the offset if there is one. */
+const givenOp: Op<{ epsilon: number; slope: number }> = {
+  name: 'batchNorm',
+  forward: ([x, weight, bias, mean, variance, offset], { epsilon, slope }) =>
+    kernels.normalize(x, { mean, variance, weight, bias, epsilon, offset, slope }),
+  vjp: (g, { inputs, output, attributes: { epsilon, slope }, needs }) => {
+    const [, weight, , , variance] = inputs;
+    // A frozen network needs the gradient in x alone.
+    if (isRecording() || needs.slice(1).includes(true)) {
+      return composedVjp(g, { inputs, needs }, (x, weight, bias, mean, variance, offset) =>
+        givenStatistics(x, { weight, bias, mean, variance, epsilon, offset, slope }),
+      );
+    }
+    return [kernels.normFixedGradient(g, output, { variance, weight, epsilon, slope })];
+  },
+};
+
+function givenStatistics(
+  x: Tensor,
+  { weight, bias, mean, variance, epsilon, offset, slope = 1 }: kernels.NormParameters,
+): Tensor {
+  const shift = offset ? sub(mean, offset) : mean;
+  const y = scaled(sub(x, perChannel(shift, x)), perChannel(variance, x), weight, bias, epsilon);
+  return slope === 1 ? y : leakyRelu(y, { slope });
 }
 
 function scaled(centred: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const rate = mul(perChannel(weight, centred), rsqrt(affine(variance, 1, epsilon)));
   return multiplyAdd(centred, rate, perChannel(bias, centred));
+}
+
+function axesBesideChannels(x: Tensor): number[] {
+  return x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+}
+
+/** The normalisation by x's own statistics in primitive ops, for x over the binding limit. */
+function inParts(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
+  const over = { axes: axesBesideChannels(x), keepDims: true };
+  const mean = meanOf(x, over);
+  const variance = varianceOf(x, over);
+  const flat = (values: Tensor) => stopGradient(values).view([-1]);
+  const output = scaled(sub(x, mean), variance, weight, bias, epsilon);
+  return { output, mean: flat(mean), variance: flat(variance) };
 }
 
 /** Batch normalisation of x [N, C, …] by its own statistics, which are returned for the running averages. */
@@ -72,18 +87,29 @@ export function batchNormTraining(
 ): { output: Tensor; mean: Tensor; variance: Tensor } {
   if (x.parts) return inParts(x, weight, bias, epsilon);
   const { mean, variance } = kernels.batchStatistics(x);
-  return { output: apply(batchNormOp, [x, weight, bias, mean, variance], { epsilon, ofBatch: true }), mean, variance };
+  return { output: apply(trainingOp, [x, weight, bias, mean, variance], { epsilon }), mean, variance };
 }
 
-/** Batch normalisation of x [N, C, …] by given statistics, which are constants. */
+export interface BatchNormOptions {
+  /** Default 1e-5. */
+  readonly epsilon?: number;
+  /** [C], added to x before: the bias of the convolution that made x. */
+  readonly offset?: Tensor;
+  /** Leaky ReLU behind the normalisation, at least 0: 0 for ReLU, 1 (the default) for none. */
+  readonly slope?: number;
+}
+
+/** Batch normalisation of x [N, C, …] by given statistics, which are constants; with what stands around it, in one pass. */
 export function batchNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
   mean: Tensor,
   variance: Tensor,
-  { epsilon = 1e-5 }: { epsilon?: number } = {},
+  { epsilon = 1e-5, offset, slope = 1 }: BatchNormOptions = {},
 ): Tensor {
-  if (x.parts) return scaled(sub(x, perChannel(mean, x)), perChannel(variance, x), weight, bias, epsilon);
-  return apply(batchNormOp, [x, weight, bias, mean, variance], { epsilon, ofBatch: false });
+  const given = { weight, bias, mean: stopGradient(mean), variance: stopGradient(variance), epsilon, offset, slope };
+  if (x.parts) return givenStatistics(x, given);
+  const inputs = [x, weight, bias, given.mean, given.variance];
+  return apply(givenOp, offset ? [...inputs, offset] : inputs, { epsilon, slope });
 }

@@ -1,7 +1,8 @@
+import { activationGradient } from '../../runtime/kernels/activation.ts';
 import { full } from '../../runtime/kernels/copy.ts';
 import * as kernels from '../../runtime/kernels/elementwise.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, type Op, setAccumulation } from '../graph.ts';
+import { apply, isRecording, type Op, setAccumulation } from '../graph.ts';
 import { sumProductTo, sumTo } from './reduce.ts';
 
 /** An operand of an elementwise op: a tensor, broadcast as in NumPy, or a number. */
@@ -217,6 +218,10 @@ const biasedLeakyReluOp: Op<{ slope: number; gain: number }> = {
   forward: ([x, b], { slope, gain }) =>
     kernels.binary(x, b, `select((x + y) * a, x + y, x + y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (g, { inputs: [, b], output, attributes, needs }) => {
+    if (needs[1] && !isRecording() && isPerChannel(b, g)) {
+      const { input, sums } = activationGradient(g, output, attributes);
+      return [input, sums.view(b.shape)];
+    }
     const gx = leakyMask(g, output, attributes);
     return [gx, needs[1] ? sumTo(gx, b.shape) : undefined];
   },
@@ -251,11 +256,22 @@ const negativePartOp: Op<null> = {
 const preluOp: Op<null> = {
   name: 'prelu',
   forward: ([x, slope]) => kernels.binary(x, slope, 'select(x * y, x, x > ELEMENT(0.0))'),
-  vjp: (g, { inputs: [x, slope], needs }) => [
-    needs[0] ? apply(preluMaskOp, [g, x, slope], null) : undefined,
-    needs[1] ? sumTo(apply(negativePartOp, [mul(g, x), x], null), slope.shape) : undefined,
-  ],
+  vjp: (g, { inputs: [x, slope], needs }) => {
+    if (needs[1] && !isRecording() && isPerChannel(slope, g)) {
+      const { input, sums } = activationGradient(g, x, { slopes: slope });
+      return [input, sums.view(slope.shape)];
+    }
+    return [
+      needs[0] ? apply(preluMaskOp, [g, x, slope], null) : undefined,
+      needs[1] ? sumTo(apply(negativePartOp, [mul(g, x), x], null), slope.shape) : undefined,
+    ];
+  },
 };
+
+/** Whether values are one a channel of x [N, C, H, W], which can be bound as a whole. */
+function isPerChannel(values: Tensor, x: Tensor): boolean {
+  return x.rank === 4 && !x.parts && values.size === x.shape[1] && values.shape.at(-3) === x.shape[1];
+}
 
 /** x if x > 0 else slope · x, with learned slopes broadcast against x ([1, C, 1, 1] for one a channel) */
 export function prelu(x: Tensor, slope: Tensor): Tensor {

@@ -3,6 +3,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
 import { add } from './elementwise.ts';
 import { sumTo } from './reduce.ts';
+import { reshape } from './shape.ts';
 
 const matmulOp: Op<Required<kernels.MatmulOptions>> = {
   name: 'matmul',
@@ -18,7 +19,8 @@ const matmulOp: Op<Required<kernels.MatmulOptions>> = {
       transposeB
         ? matmul(g, a, { transposeA: true, transposeB: transposeA })
         : matmul(a, g, { transposeA: !transposeA });
-    return [needs[0] ? sumTo(ga(), batched(a, g)) : undefined, needs[1] ? sumTo(gb(), batched(b, g)) : undefined];
+    const own = (gradient: Tensor, operand: Tensor) => reshape(sumTo(gradient, batched(operand, g)), operand.shape);
+    return [needs[0] ? own(ga(), a) : undefined, needs[1] ? own(gb(), b) : undefined];
   },
 };
 

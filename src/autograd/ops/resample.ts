@@ -2,6 +2,7 @@ import * as kernels from '../../runtime/kernels/resample.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
 import { type Pair, pair } from './pair.ts';
+import { adaptiveAvgPool2d } from './pool.ts';
 
 type Table = kernels.Table;
 
@@ -49,30 +50,17 @@ function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
 
-/** Bin i covers [⌊i n / m⌋, ⌈(i + 1) n / m⌉): bins overlap where m does not divide n. */
-function adaptiveTable(inputs: number, outputs: number): Table {
-  return table('adaptive', inputs, outputs, i => {
-    const bin = range(Math.floor((i * inputs) / outputs), Math.ceil(((i + 1) * inputs) / outputs));
-    return bin.map(index => [index, 1 / bin.length]);
-  });
-}
-
-/** Average pooling to a size, of x [N, C, H, W], with PyTorch's bins. */
-export function adaptiveAvgPool2d(x: Tensor, [height, width]: Pair): Tensor {
-  if (x.shape[2] === height && x.shape[3] === width) return x;
-  return apply(resampleOp, [x], {
-    rows: adaptiveTable(x.shape[2], height),
-    columns: adaptiveTable(x.shape[3], width),
-  });
-}
-
 /** Average pooling with windows of `kernel`, no padding: PyTorch's avg_pool2d. */
 export function avgPool2d(x: Tensor, kernel: number, stride = kernel): Tensor {
+  const [height, width] = x.shape.slice(2);
+  if (stride === kernel && height % kernel === 0 && width % kernel === 0) {
+    return adaptiveAvgPool2d(x, [height / kernel, width / kernel]);
+  }
   const axis = (inputs: number) =>
     table(`average${kernel}/${stride}`, inputs, Math.floor((inputs - kernel) / stride) + 1, i =>
       range(i * stride, i * stride + kernel).map(index => [index, 1 / kernel]),
     );
-  return apply(resampleOp, [x], { rows: axis(x.shape[2]), columns: axis(x.shape[3]) });
+  return apply(resampleOp, [x], { rows: axis(height), columns: axis(width) });
 }
 
 /** A bilinear table: two neighbours of the source coordinate, clamped at the border. */
@@ -175,13 +163,4 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: UpfirdnOptions = {
   const { up = 1, down = 1, pad = [0, 0], flip = false, gain = 1 } = options;
   const pads = pad.length === 2 ? ([...pad, ...pad] as const) : pad;
   return apply(upfirdnOp, [x, filter], { up: pair(up), down: pair(down), pad: pads, flip, gain });
-}
-
-// Subsampling
-
-/** Every `step`-th pixel: max pooling with a window of 1. */
-export function subsample(x: Tensor, step: number): Tensor {
-  const axis = (inputs: number) =>
-    table(`subsample${step}`, inputs, Math.floor((inputs - 1) / step) + 1, i => [[i * step, 1]]);
-  return step === 1 ? x : apply(resampleOp, [x], { rows: axis(x.shape[2]), columns: axis(x.shape[3]) });
 }

@@ -38,8 +38,12 @@ class StyledConv extends Module {
   }
 
   forward(x: Tensor, w: Tensor, noise: Tensor | undefined): Tensor {
-    const y = this.conv.forward(x, w, noise && ops.mul(noise, this.strength.value));
-    return ops.biasedLeakyRelu(y, ops.reshape(this.bias.value, [1, this.bias.size, 1, 1]));
+    const { products, demodulation } = this.conv.parts(x, w);
+    return ops.styledActivation(products, {
+      demodulation: demodulation!,
+      bias: this.bias.value,
+      noise: noise && { map: noise, strength: this.strength.value },
+    });
   }
 }
 

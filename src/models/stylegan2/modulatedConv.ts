@@ -45,17 +45,25 @@ export class ModulatedConv extends Module {
 
   /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
+    const { products, demodulation } = this.parts(x, w);
+    if (!demodulation) return offset ? ops.add(products, offset) : products;
+    const factor = overPixels(demodulation);
+    return offset ? ops.multiplyAdd(products, factor, offset) : ops.mul(products, factor);
+  }
+
+  /**
+   * conv(x ⊙ s) [B, O, H, W] and, where there is one, d [B, O], which is still to be multiplied with it: for a layer
+   * that does this in one pass with what follows.
+   */
+  parts(x: Tensor, w: Tensor): { products: Tensor; demodulation?: Tensor } {
     const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
     const style = this.modulation.forward(w);
-    if (!this.demodulate) {
-      const y = this.convolve(ops.mul(x, overPixels(ops.mul(style, this.c))), weight);
-      return offset ? ops.add(y, offset) : y;
-    }
-    const energy = ops.sum(ops.square(weight), { axes: [2, 3] });
-    const variance = ops.matmul(ops.square(style), energy, { transposeB: true });
-    const demodulation = overPixels(ops.rsqrt(ops.add(variance, EPSILON / this.c ** 2)));
-    const y = this.convolve(ops.mul(x, overPixels(style)), weight);
-    return offset ? ops.multiplyAdd(y, demodulation, offset) : ops.mul(y, demodulation);
+    if (!this.demodulate) return { products: this.convolve(ops.mul(x, overPixels(ops.mul(style, this.c))), weight) };
+    const energy = ops.sumProduct(weight, weight, { axes: [2, 3] });
+    return {
+      products: this.convolve(ops.mul(x, overPixels(style)), weight),
+      demodulation: ops.demodulation(style, energy, EPSILON / this.c ** 2),
+    };
   }
 
   private convolve(x: Tensor, weight: Tensor): Tensor {

@@ -27,7 +27,13 @@ export function channelGate(pooled: Tensor, { w1, w2, b1, b2 }: GateWeights): Te
   const gate = device.empty([samples, channels]);
   const kernel = device.kernel(GATE, { constants: { BIASED: b1 ? 1 : 0 } });
   const words = [samples, channels, w1.shape[0], pools];
-  device.dispatch(kernel, [pooled, w1, b1 ?? w1, w2, b2 ?? w2, gate], words, [samples]);
+  device.dispatch(
+    kernel,
+    [pooled, w1, b1 ?? w1, w2, b2 ?? w2, gate],
+    words,
+    [samples],
+    2 * (pools + 1) * samples * w1.size,
+  );
   return gate;
 }
 
@@ -49,8 +55,9 @@ export function channelGateGradient(
   const gradient = device.empty(shape);
   const state = device.empty([samples, pools + 1, hidden]);
   const words = [samples, channels, hidden, pools];
+  const flop = 2 * (2 * pools + 1) * samples * w1.size;
   const bindings = [g, gate, pooled, w1, b1 ?? w1, w2, gradient, state];
-  device.dispatch(device.kernel(GRADIENT, { constants }), bindings, [...words, floatBits(1 / pixels)], [samples]);
+  device.dispatch(device.kernel(GRADIENT, { constants }), bindings, [...words, floatBits(1 / pixels)], [samples], flop);
   const weights = () => {
     const d1 = device.empty(w1.shape);
     const d2 = device.empty(w2.shape);
@@ -58,7 +65,7 @@ export function channelGateGradient(
     const db2 = device.empty([channels]);
     const groups = [Math.ceil((hidden * channels) / WORKGROUP)];
     const bindings = [g, gate, pooled, state, d1, d2, db1, db2];
-    device.dispatch(device.kernel(WEIGHTS, { constants }), bindings, words, groups);
+    device.dispatch(device.kernel(WEIGHTS, { constants }), bindings, words, groups, flop);
     return { w1: d1, w2: d2, b1: db1, b2: db2 };
   };
   return { pooled: gradient, weights };

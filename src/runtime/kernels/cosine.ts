@@ -3,7 +3,7 @@ import gradientSource from '../../../shaders/cosine_gradient.wgsl';
 import momentsSource from '../../../shaders/cosine_moments.wgsl';
 import { floatBits } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
-import { vectorText } from './vector.ts';
+import { collectText, vectorText, workgroupFor } from './vector.ts';
 
 const MOMENTS = { name: 'cosine_moments', source: momentsSource };
 const DISTANCE = { name: 'cosine_distance', source: distanceSource };
@@ -23,11 +23,14 @@ export function cosineMoments(xs: readonly Tensor[], ys: readonly Tensor[]): Ten
   const moments = device.empty([xs.length, rows, splits, 4], 'f32', 'cosine moments');
   xs.forEach((x, layer) => {
     const { lanes, text } = vectorText(x.size / rows);
-    const total = lanes === 4 ? 'dot(v, vec4f(1.0))' : 'v';
-    const kernel = device.kernel(MOMENTS, { text: { ...text, TOTAL: total } });
     const length = x.size / rows / lanes;
-    const words = [length, splits, Math.ceil(length / splits), layer * rows];
-    device.dispatch(kernel, [x, ys[layer], moments], words, [splits, rows]);
+    const splitLength = Math.ceil(length / splits);
+    const kernel = device.kernel(MOMENTS, {
+      text: { ...text, TOTAL: collectText(lanes) },
+      constants: { WORKGROUP: workgroupFor(device, splitLength) },
+    });
+    const words = [length, splits, splitLength, layer * rows];
+    device.dispatch(kernel, [x, ys[layer], moments], words, [splits, rows], 6 * x.size);
   });
   return moments;
 }
@@ -56,6 +59,6 @@ export function cosineGradient(
   const output = device.empty(x.shape);
   const words = [length, splits, layer, rows, swapped ? 1 : 0, floatBits(epsilon)];
   const groups = [Math.ceil(length / (4 * WORKGROUP)), rows];
-  device.dispatch(device.kernel(GRADIENT, { text }), [g, moments, x, y, output], words, groups);
+  device.dispatch(device.kernel(GRADIENT, { text }), [g, moments, x, y, output], words, groups, 3 * x.size);
   return output;
 }

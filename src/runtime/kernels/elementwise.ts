@@ -47,19 +47,25 @@ function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expressio
       to.shape,
       inputs.map(input => input.shape),
     );
-    const last = axes.shape[axes.shape.length - 1];
-    const rank = axes.shape.length;
-    const lanes = last % 4 === 0 ? 4 : 1;
-    // Operands that walk through memory side by side are taken four elements at a time.
-    const vector = lanes === 4 && rank === 1 && axes.strides.every(([stride]) => stride === 1);
+    const last = axes.shape.length - 1;
+    const width = axes.shape[last] % 4 === 0 ? 4 : 1;
+    // Along the last axis an operand walks element by element, or is repeated: then it is read as scalars.
+    const types = axes.strides.map(strides => (width === 4 && strides[last] === 1 ? 'vec4f' : 'f32'));
     const kernel = device.kernel(shader, {
-      text: { EXPRESSION: expression, ELEMENT: vector ? 'vec4f' : 'f32' },
-      constants: { RANK: rank, LANES: vector ? 1 : lanes },
+      text: {
+        EXPRESSION: expression,
+        ELEMENT: width === 4 ? 'vec4f' : 'f32',
+        ...Object.fromEntries(types.map((type, i) => [['X_TYPE', 'Y_TYPE', 'Z_TYPE'][i], type])),
+      },
+      constants: { RANK: axes.shape.length },
     });
-    const size = vector ? to.size / 4 : to.size;
-    const words = [size, floatBits(a), 0, 0, ...pad(axes.shape), ...axes.strides.flatMap(pad)];
-    const flop = to.size * operations(expression);
-    device.dispatch(kernel, [...inputs, to], words, grid(to.size / lanes, WORKGROUP), flop);
+    const size = to.size / width;
+    const shape = axes.shape.with(last, axes.shape[last] / width);
+    const strides = axes.strides.map((own, i) =>
+      types[i] === 'vec4f' ? own.map((stride, axis) => (axis === last ? 1 : stride / 4)) : own,
+    );
+    const words = [size, floatBits(a), 0, 0, ...pad(shape), ...strides.flatMap(pad)];
+    device.dispatch(kernel, [...inputs, to], words, grid(size, WORKGROUP * 4), to.size * operations(expression));
   });
   return output;
 }

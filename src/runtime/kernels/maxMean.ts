@@ -3,6 +3,7 @@ import gradientSource from '../../../shaders/max_mean_gradient.wgsl';
 import { floatBits, grid } from '../device.ts';
 import type { Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
+import { lanesFor } from './vector.ts';
 
 const MAX_MEAN = { name: 'max_mean', source };
 const GRADIENT = { name: 'max_mean_gradient', source: gradientSource };
@@ -29,11 +30,10 @@ export function maxMean(x: Tensor, over: Pooled, given?: Tensor): { values: Tens
   const outputs = x.size / length;
   const values = device.empty(shape);
   const positions = given ?? device.empty([outputs], 'u32');
-  // As many lanes as a few elements each keep busy, where they lie side by side.
-  const lanes = inner === 1 ? Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(Math.max(1, length / 16)))) : 1;
-  const kernel = device.kernel(MAX_MEAN, { constants: { LANES: lanes, GIVEN: given ? 1 : 0 } });
+  const lanes = lanesFor(device, outputs, length);
+  const kernel = device.kernel(MAX_MEAN, { constants: { ...lanes, GIVEN: given ? 1 : 0 } });
   const words = [outputs, length, inner, outerStride, meanOffset];
-  device.dispatch(kernel, [x, values, positions], words, grid(outputs, WORKGROUP / lanes));
+  device.dispatch(kernel, [x, values, positions], words, grid(outputs, lanes.WORKGROUP / lanes.LANES), 2 * x.size);
   return { values, positions };
 }
 
@@ -54,6 +54,6 @@ export function maxMeanGradient(
   const kernel = device.kernel(GRADIENT, { constants: { GATED: gated ? 1 : 0 } });
   const words = [output.size, length, inner, outerStride, meanOffset, floatBits(scale)];
   const bindings = [g, positions, gated?.u ?? g, gated?.gate ?? g, output];
-  device.dispatch(kernel, bindings, words, grid(output.size, WORKGROUP));
+  device.dispatch(kernel, bindings, words, grid(output.size, WORKGROUP), (gated ? 3 : 1) * output.size);
   return output;
 }

@@ -3,7 +3,7 @@ import gradientSource from '../../../shaders/perceptual_gradient.wgsl';
 import { floatBits, grid } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
 import { reduce } from './reduce.ts';
-import { vectorText } from './vector.ts';
+import { collectText, vectorText, workgroupFor } from './vector.ts';
 
 const DISTANCE = { name: 'perceptual_distance', source: distanceSource };
 const GRADIENT = { name: 'perceptual_gradient', source: gradientSource };
@@ -21,11 +21,14 @@ export function perceptualDistance(xs: readonly Tensor[], ys: readonly Tensor[],
   let first = 0;
   xs.forEach((x, layer) => {
     const { lanes, text } = vectorText(pixels[layer]);
-    const kernel = device.kernel(DISTANCE, { text: { ...text, TOTAL: lanes === 4 ? 'dot(v, vec4f(1.0))' : 'v' } });
     const length = pixels[layer] / lanes;
     const splitLength = Math.ceil(length / splits[layer]);
+    const kernel = device.kernel(DISTANCE, {
+      text: { ...text, TOTAL: collectText(lanes) },
+      constants: { WORKGROUP: workgroupFor(device, splitLength) },
+    });
     const words = [x.shape[1], length, splitLength, columns, first, floatBits(1 / pixels[layer])];
-    device.dispatch(kernel, [x, ys[layer], weights[layer], partial], words, [splits[layer], shape[0]]);
+    device.dispatch(kernel, [x, ys[layer], weights[layer], partial], words, [splits[layer], shape[0]], 10 * x.size);
     first += splits[layer];
   });
   return reduce(partial, [1]).view([shape[0]]);
@@ -39,6 +42,12 @@ export function perceptualGradient(g: Tensor, x: Tensor, y: Tensor, weight: Tens
   const output = device.empty(shape);
   const size = (shape[0] * pixels) / lanes;
   const words = [size, shape[1], pixels / lanes, floatBits(2 / pixels)];
-  device.dispatch(device.kernel(GRADIENT, { text }), [g, x, y, weight, output], words, grid(size, WORKGROUP));
+  device.dispatch(
+    device.kernel(GRADIENT, { text }),
+    [g, x, y, weight, output],
+    words,
+    grid(size, WORKGROUP),
+    16 * x.size,
+  );
   return output;
 }

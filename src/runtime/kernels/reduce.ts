@@ -4,9 +4,9 @@ import { ranges, take } from '../parts.ts';
 import { normalizeAxis, type Shape, sizeOf, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { binary, unary } from './elementwise.ts';
+import { lanesFor } from './vector.ts';
 
 const REDUCE = { name: 'reduce', source: reduceSource };
-const WORKGROUP = 64;
 
 const COMBINE = {
   sum: { EXPRESSION: 'x + y', INITIAL: '0.0' },
@@ -19,7 +19,7 @@ export type Reduction = keyof typeof COMBINE;
 
 /**
  * scale times the sum (or the maximum) over axes, which stay with length 1. The order of additions depends on the shape
- * alone.
+ * and the adapter alone.
  */
 export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum', scale = 1): Tensor {
   return reduceTerms(x, undefined, axes, kind, scale);
@@ -49,12 +49,13 @@ function reduceTerms(
   const keptSize = sizeOf(shape);
   const length = x.size / keptSize;
 
-  const lanes = lanesFor(keptSize, length);
   // Long reductions with few results are cut over several workgroups, then added.
-  const splits = lanes > 1 && keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
+  const splits = keptSize < 64 ? Math.min(64, Math.ceil(length / 4096)) : 1;
   const output = device.empty(splits > 1 ? [keptSize, splits] : shape);
   // The last axis, where it is reduced, is taken four elements at a time; all others then are whole vectors apart.
   const width = reduced.strides[2] === 1 && reduced.shape[2] % 4 === 0 ? 4 : 1;
+  const count = length / width;
+  const lanes = lanesFor(device, keptSize * splits, Math.ceil(count / splits));
   const kernel = device.kernel(REDUCE, {
     text: {
       ...COMBINE[kind],
@@ -62,26 +63,16 @@ function reduceTerms(
       ELEMENT: width === 4 ? 'vec4f' : 'f32',
       TERM: y ? 'x * y' : 'x',
     },
-    constants: { LANES: lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
+    constants: { ...lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
   });
-  const count = length / width;
   const words = [keptSize, count, splits, Math.ceil(count / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];
   const inVectors = (strides: readonly number[]) => strides.map(stride => Math.ceil(stride / width));
   const [outer, middle, inner] = reduced.shape;
   words.push(...kept.shape, 0, ...inVectors(kept.strides), 0);
   words.push(outer, middle, inner / width, 0, ...inVectors(reduced.strides), 0);
-  const [gx, gy] = grid(keptSize, WORKGROUP / lanes);
+  const [gx, gy] = grid(keptSize, lanes.WORKGROUP / lanes.LANES);
   device.dispatch(kernel, [x, y ?? x, output], words, [gx, gy, splits], (y ? 2 : 1) * x.size);
   return splits > 1 ? reduce(output, [1], kind, scale).view(shape) : output;
-}
-
-/**
- * Invocations that share an output: enough to fill a device where outputs are few, as long as each adds 8 elements, and
- * so many that none adds over 512 one after the other, which would lose digits.
- */
-function lanesFor(outputs: number, length: number): number {
-  const wanted = Math.max(Math.min(4096 / outputs, length / 8), length / 512);
-  return Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(Math.max(1, wanted))));
 }
 
 function rank({ shape }: { shape: readonly number[] }): number {

@@ -1,4 +1,62 @@
+import type { Device } from '../device.ts';
+import type { Tensor } from '../tensor.ts';
+
 /** The ELEMENT of a shader that walks along runs of this many elements: vec4f where four divides them, else f32. */
 export function vectorText(length: number): { lanes: 1 | 4; text: { ELEMENT: string } } {
   return length % 4 === 0 ? { lanes: 4, text: { ELEMENT: 'vec4f' } } : { lanes: 1, text: { ELEMENT: 'f32' } };
+}
+
+/** The text that adds up the components of the ELEMENT v. */
+export function collectText(lanes: 1 | 4): string {
+  return lanes === 4 ? 'dot(v, vec4f(1.0))' : 'v';
+}
+
+/** Elements that one workgroup adds up; a channel with more is cut into splits. */
+const SPLIT = 16384;
+
+/** How kernels walk through x [N, C, …] channel by channel: counts are of ELEMENTs, of `lanes` elements each. */
+export interface ChannelWalk {
+  readonly lanes: 1 | 4;
+  readonly text: { readonly ELEMENT: string };
+  /** Of the whole tensor. */
+  readonly size: number;
+  readonly samples: number;
+  readonly channels: number;
+  readonly plane: number;
+  /** Pieces that each plane is cut into, for several workgroups, and the length of one. */
+  readonly splits: number;
+  readonly splitLength: number;
+}
+
+export function channelWalk(x: Tensor): ChannelWalk {
+  const [samples, channels] = x.shape;
+  const elements = x.size / (samples * channels);
+  const { lanes, text } = vectorText(elements);
+  const plane = elements / lanes;
+  const splitLength = Math.ceil(plane / Math.min(64, plane, Math.ceil((samples * elements) / SPLIT)));
+  const size = samples * channels * plane;
+  return { lanes, text, size, samples, channels, plane, splits: Math.ceil(plane / splitLength), splitLength };
+}
+
+/** Whether kernels run on a CPU, where a barrier costs as much as some hundred additions. */
+function isCpu({ adapter }: Device): boolean {
+  return adapter.kind === 'cpu' || adapter.kind === 'embedded';
+}
+
+/** The size of a workgroup that adds up `count` ELEMENTs in all its invocations. */
+export function workgroupFor(device: Device, count: number): number {
+  if (!isCpu(device)) return 64;
+  return count <= 1024 ? 8 : 16;
+}
+
+/**
+ * How many invocations share an output, and the size of a workgroup, for `outputs` sums of `count` ELEMENTs each. On a
+ * GPU as many as fill it, as long as each adds two; on a CPU as few as keep its vector units busy. None adds over 512
+ * one after the other, which would lose digits.
+ */
+export function lanesFor(device: Device, outputs: number, count: number): { LANES: number; WORKGROUP: number } {
+  const cpu = isCpu(device);
+  const wanted = Math.max(Math.min((cpu ? 16 : 4096) / outputs, count / 2), count / 512);
+  const LANES = Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, wanted))));
+  return { LANES, WORKGROUP: cpu && outputs * LANES < 512 ? Math.max(8, LANES) : 64 };
 }

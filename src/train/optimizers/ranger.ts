@@ -2,11 +2,18 @@ import centralizeSource from '../../../shaders/centralize_gradient.wgsl';
 import source from '../../../shaders/ranger.wgsl';
 import type { Module } from '../../models/module.ts';
 import { floatBits, grid } from '../../runtime/device.ts';
+import { collectText, vectorText, workgroupFor } from '../../runtime/kernels/vector.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { type Chunk, decayOf, Optimizer } from './optimizer.ts';
 
 const CENTRALIZE = { name: 'centralize_gradient', source: centralizeSource };
 const RANGER = { name: 'ranger', source };
+
+/** u32 [rows, 2]: first element and length of each row, both counted in `lanes` elements. */
+interface Rows {
+  readonly table: Tensor;
+  readonly lanes: 1 | 4;
+}
 
 export interface RangerOptions {
   /** Rates of the two averages. Default [0.95, 0.999]. */
@@ -25,11 +32,8 @@ export interface RangerOptions {
  */
 export class Ranger extends Optimizer {
   private readonly words: readonly number[];
-  /**
-   * u32 [rows, 2] of each chunk: first element and length of what is centralised together; undefined if there is
-   * nothing.
-   */
-  private readonly rows: ReadonlyMap<Chunk, Tensor | undefined>;
+  /** What is centralised together in each chunk: rows of vectors, and rows whose length four does not divide. */
+  private readonly rows: ReadonlyMap<Chunk, readonly Rows[]>;
 
   constructor(
     module: Module,
@@ -44,23 +48,30 @@ export class Ranger extends Optimizer {
     this.rows = new Map(this.chunks.map(chunk => [chunk, this.rowsOf(chunk)]));
   }
 
-  private rowsOf({ entries }: Chunk): Tensor | undefined {
-    const rows: number[] = [];
+  private rowsOf({ entries }: Chunk): Rows[] {
+    const found: Record<1 | 4, number[]> = { 1: [], 4: [] };
     for (const { parameter, offset, size, row } of entries) {
       if (parameter.shape.length < 2) continue;
-      for (let at = 0; at < size; at += row) rows.push(offset + at, row);
+      const { lanes } = vectorText(row);
+      for (let at = 0; at < size; at += row) found[lanes].push((offset + at) / lanes, row / lanes);
     }
-    if (rows.length === 0) return undefined;
-    return this.device.keep(this.device.tensor(rows, [rows.length / 2, 2], 'u32', 'rows to centralise'));
+    return ([4, 1] as const)
+      .filter(lanes => found[lanes].length > 0)
+      .map(lanes => {
+        const rows = found[lanes];
+        const table = this.device.tensor(rows, [rows.length / 2, 2], 'u32', 'rows to centralise');
+        return { table: this.device.keep(table), lanes };
+      });
   }
 
   protected update(chunk: Chunk, rate: Tensor): void {
     const { device } = this;
     const { parameters, gradient, state, owners } = chunk;
-    const rows = this.rows.get(chunk);
-    if (rows) {
-      const count = rows.shape[0];
-      device.dispatch(device.kernel(CENTRALIZE), [rows, gradient], [count], grid(count, 1), 2 * gradient.size);
+    for (const { table, lanes } of this.rows.get(chunk)!) {
+      const text = { ELEMENT: lanes === 4 ? 'vec4f' : 'f32', COLLECT: collectText(lanes), LANE_COUNT: `${lanes}.0` };
+      const kernel = device.kernel(CENTRALIZE, { text, constants: { WORKGROUP: workgroupFor(device, 0) } });
+      const count = table.shape[0];
+      device.dispatch(kernel, [table, gradient], [count], grid(count, 1), 2 * gradient.size);
     }
     const { quads, groups } = this.quads(chunk);
     const moments = [state.get('m')!, state.get('v')!, state.get('slow')!];
@@ -70,6 +81,6 @@ export class Ranger extends Optimizer {
 
   override release(): void {
     super.release();
-    for (const rows of this.rows.values()) if (rows) this.device.discard(rows);
+    for (const { table } of [...this.rows.values()].flat()) this.device.discard(table);
   }
 }

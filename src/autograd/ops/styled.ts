@@ -1,0 +1,86 @@
+import * as kernels from '../../runtime/kernels/styled.ts';
+import type { Tensor } from '../../runtime/tensor.ts';
+import { apply, isRecording, type Op } from '../graph.ts';
+import { biasedLeakyRelu, leakyMask, mul, multiplyAdd, square } from './elementwise.ts';
+import { matmul } from './linear.ts';
+import { sumProductTo, sumTo } from './reduce.ts';
+import { perChannel, reshape } from './shape.ts';
+
+/** Inputs: x, demodulation, bias and, if there is noise, noise and strength. */
+const styledOp: Op<{ slope: number; gain: number }> = {
+  name: 'styledActivation',
+  forward: ([x, demodulation, bias, noise, strength], attributes) =>
+    kernels.styledActivation(x, { demodulation, bias, noise, strength, ...attributes }),
+  vjp: (g, { inputs: [x, demodulation, bias, noise, strength], output, attributes, needs }) => {
+    if (!isRecording() && !needs[3]) {
+      const all = kernels.styledGradient(g, output, x, { demodulation, noise, ...attributes });
+      const [inBias, inStrength] = [needs[2] ? all.bias() : undefined, needs[4] ? all.strength() : undefined];
+      return [all.input, all.demodulation, inBias, undefined, inStrength];
+    }
+    // Linear in g with a frozen mask: in ops that can be differentiated again.
+    const masked = leakyMask(g, output, attributes);
+    const factor = overPixels(demodulation);
+    return [
+      needs[0] ? mul(masked, factor) : undefined,
+      needs[1] ? reshape(sumProductTo(masked, x, factor.shape), demodulation.shape) : undefined,
+      needs[2] ? reshape(sumTo(masked, [1, bias.size, 1, 1]), bias.shape) : undefined,
+      needs[3] ? mul(sumTo(masked, noise.shape), strength) : undefined,
+      needs[4] ? sumProductTo(masked, noise, [1]) : undefined,
+    ];
+  },
+};
+
+/** [B, C] as [B, C, 1, 1] */
+function overPixels(values: Tensor): Tensor {
+  return reshape(values, [...values.shape, 1, 1]);
+}
+
+export interface StyledOptions {
+  /** What each map is multiplied by, [N, C]. */
+  readonly demodulation: Tensor;
+  /** [C] */
+  readonly bias: Tensor;
+  /** [1 or N, 1, H, W], times `strength` [1]. Default: none. */
+  readonly noise?: { readonly map: Tensor; readonly strength: Tensor };
+}
+
+/**
+ * √2 · lrelu(x · demodulation + strength · noise + bias), slope 0.2, of x [N, C, H, W]: what follows the convolution of
+ * a styled layer (Karras et al. 2020, section 2.2), in one pass.
+ */
+export function styledActivation(x: Tensor, { demodulation, bias, noise }: StyledOptions): Tensor {
+  const [n, c] = x.shape;
+  const [samples, , ...size] = noise?.map.shape ?? [1, 1, ...x.shape.slice(2)];
+  const fits = (samples === 1 || samples === n) && size[0] === x.shape[2] && size[1] === x.shape[3];
+  if (!fits || demodulation.size !== n * c || bias.size !== c) {
+    throw new Error(`styledActivation: ${demodulation}, ${bias} and noise ${noise?.map} do not fit ${x}`);
+  }
+  if (x.parts) {
+    const factor = overPixels(demodulation);
+    const y = noise ? multiplyAdd(x, factor, mul(noise.map, noise.strength)) : mul(x, factor);
+    return biasedLeakyRelu(y, perChannel(bias, x));
+  }
+  const inputs = [x, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
+  return apply(styledOp, inputs, { slope: 0.2, gain: Math.SQRT2 });
+}
+
+const demodulationOp: Op<{ epsilon: number }> = {
+  name: 'demodulation',
+  forward: ([styles, energy], { epsilon }) => kernels.demodulation(styles, energy, epsilon),
+  vjp: (g, { inputs: [styles, energy], output: d, needs }) => {
+    if (!isRecording() && !needs[1]) return [kernels.demodulationGradient(g, d, styles, energy)];
+    const inSum = mul(mul(g, -0.5), mul(square(d), d));
+    return [
+      needs[0] ? mul(matmul(inSum, energy), mul(styles, 2)) : undefined,
+      needs[1] ? matmul(inSum, square(styles), { transposeA: true }) : undefined,
+    ];
+  },
+};
+
+/**
+ * 1 / √(Σᵢ styles[b, i]² energy[o, i] + ε): [B, O], of styles [B, I] and the energies [O, I] of a convolution's kernels
+ * (Karras et al. 2020, equation 3).
+ */
+export function demodulation(styles: Tensor, energy: Tensor, epsilon: number): Tensor {
+  return apply(demodulationOp, [styles, energy], { epsilon });
+}
