@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { GoldenCase } from '../src/cli/goldens/format.ts';
 import { verifyCase } from '../src/cli/goldens/verify.ts';
 import { useDevice } from './device.ts';
@@ -38,3 +38,24 @@ for (const limits of ['adapter', 'default'] as const) {
     });
   });
 }
+
+describe('convolutions and products against PyTorch, through tiles in workgroup memory', () => {
+  const gpu = useDevice();
+  const kernel = 'gemm';
+  beforeAll(() => gpu.device.choices.prefer(kernel));
+  const families = ['conv2d', 'conv_transpose2d', 'matmul', 'linear'];
+  const chosen = cases.filter(golden => families.includes(golden.op!) && !isUnknown(golden));
+  test.each(chosen.map(golden => [golden.name, golden] as const))('%s', async (_, golden) => {
+    const result = await verifyCase(gpu.device, golden);
+    expect(result.error, result.worst).toBeLessThanOrEqual(result.tolerance);
+  });
+
+  test('they were taken wherever they are offered', () => {
+    const { device } = gpu;
+    expect(device.choices.met.size).toBeGreaterThan(20);
+    for (const { family, problem, variant } of device.choices.met.values()) {
+      const offered = family.variants(problem, device).some(one => one.kernel === kernel);
+      expect(variant.kernel === kernel).toBe(offered);
+    }
+  });
+});

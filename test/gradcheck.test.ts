@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import * as ops from '../src/autograd/index.ts';
 import { v } from '../src/cli/goldens/format.ts';
 import type { Device } from '../src/runtime/device.ts';
@@ -435,3 +435,11 @@ for (const limits of ['adapter', 'default'] as const) {
     });
   });
 }
+
+describe('derivatives of convolutions and products, through tiles in workgroup memory', () => {
+  const gpu = useDevice();
+  beforeAll(() => gpu.device.choices.prefer('gemm'));
+  test.each(['matmul', 'conv2d', 'convTranspose2d'])('%s', async name => {
+    for (const each of cases[name]) await check(gpu.device, each);
+  });
+});

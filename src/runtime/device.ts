@@ -90,8 +90,15 @@ export class Device {
   }
 
   /** Opens the best adapter, or the one that is asked for. Throws a UserError that names what is missing. */
-  static async open({ adapter, limits = 'adapter', bindingLimit }: DeviceOptions = {}): Promise<Device> {
-    const opened = await openAdapter({ adapter });
+  static async open({ adapter, ...options }: DeviceOptions = {}): Promise<Device> {
+    return Device.on(await openAdapter({ adapter }), options);
+  }
+
+  /** A device of an adapter that is open already. */
+  static async on(
+    opened: OpenedAdapter,
+    { limits = 'adapter', bindingLimit }: Omit<DeviceOptions, 'adapter'> = {},
+  ): Promise<Device> {
     const has = opened.adapter;
     const descriptor: GPUDeviceDescriptor = {};
     if (limits === 'adapter') {

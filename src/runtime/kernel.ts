@@ -34,6 +34,8 @@ export class Kernel {
     readonly name: string,
     readonly layout: GPUBindGroupLayout,
     readonly access: readonly Access[],
+    /** The WGSL that is compiled, without anything of the text layer. */
+    readonly code: string,
     private readonly compiler: Compiler,
   ) {}
 
@@ -108,7 +110,7 @@ export class KernelCache {
       const module = this.gpu.createShaderModule({ label: name, code });
       return { label, layout: pipelineLayout, compute: { module, entryPoint: 'main', constants: { ...constants } } };
     };
-    return new Kernel(this.kernels.size, name, layout, access, {
+    return new Kernel(this.kernels.size, name, layout, access, code, {
       now: () => this.gpu.createComputePipeline(describe()),
       meanwhile: async () => {
         // What is wrong with the shader is told below, and not also as an error of the device.

@@ -1,5 +1,8 @@
-import type { Device } from './device.ts';
+import type { Device, Shader } from './device.ts';
+import type { Reference } from './reference.ts';
+import type { Shape } from './shape.ts';
 import type { Tile } from './template.ts';
+import type { Tensor } from './tensor.ts';
 
 /** One way to compute an op: which of its kernels, and with which numbers. */
 export interface Variant {
@@ -10,17 +13,31 @@ export interface Variant {
 /** An op with several ways to compute it. */
 export interface Family<Problem> {
   readonly name: string;
+  /** The shaders of its variants: when one changes, what was measured of them holds no more. */
+  readonly shaders: readonly Shader[];
   /** Which problems take the same variant: their sizes, rounded, and what else decides. */
   shapeClass(problem: Problem): string;
   /** The variants that can compute it on this device, the one that is taken without measuring first. */
   variants(problem: Problem, device: Device): readonly Variant[];
+  /** What the problem is of: shapes of the operands. */
+  operands(problem: Problem): readonly Shape[];
+  /** Of the operands. */
+  dtype(problem: Problem): 'f32' | 'f16';
+  /** Computes it in one of the ways. */
+  run(operands: readonly Tensor[], problem: Problem, variant: Variant): Tensor;
+  /** The same in f64, by the formula, for operands of these values. */
+  reference(problem: Problem, operands: readonly Float32Array[]): Reference;
+  /** Arithmetic operations. */
+  flop(problem: Problem): number;
 }
 
 /** A problem that was met, for a tuner to measure. */
 export interface Met<Problem = unknown> {
   readonly family: Family<Problem>;
   readonly problem: Problem;
-  variant: Variant;
+  readonly variant: Variant;
+  /** How often it was asked for. */
+  count: number;
 }
 
 /** Which variant each class of problems is computed with on a device. The first choice for a class stands. */
@@ -36,14 +53,17 @@ export class Choices {
   of<Problem>(family: Family<Problem>, problem: Problem): Variant {
     const key = `${family.name} ${family.shapeClass(problem)}`;
     const before = this.met.get(key);
-    if (before) return before.variant;
+    if (before) {
+      before.count++;
+      return before.variant;
+    }
     const variants = family.variants(problem, this.device);
     const wanted = this.chosen.get(key);
     const variant =
       (wanted && variants.find(one => sameVariant(one, wanted))) ??
       variants.find(({ kernel }) => kernel === this.preferred) ??
       variants[0];
-    this.met.set(key, { family: family as Family<unknown>, problem, variant });
+    this.met.set(key, { family: family as Family<unknown>, problem, variant, count: 1 });
     return variant;
   }
 
@@ -51,6 +71,11 @@ export class Choices {
   set(key: string, variant: Variant): void {
     this.chosen.set(key, variant);
     this.met.delete(key);
+  }
+
+  /** The variant of each class that was asked for, as texts: what a run notes to take the same again. */
+  used(): Record<string, string> {
+    return Object.fromEntries([...this.met].map(([key, { variant }]) => [key, variantText(variant)]));
   }
 
   /** Prefers a kernel wherever it fits, so that tests run all ops through it. */
@@ -70,6 +95,14 @@ export function variantText({ kernel, tile }: Variant): string {
     .sort()
     .map(key => `${key}=${tile[key]}`);
   return [kernel, ...(numbers.length > 0 ? [numbers.join()] : [])].join(' ');
+}
+
+/** The variant that variantText wrote, or undefined where the text is not one. */
+export function parseVariant(text: string): Variant | undefined {
+  const [, kernel, numbers = ''] = /^(\w+)(?: (\w+=\d+(?:,\w+=\d+)*))?$/.exec(text) ?? [];
+  if (!kernel) return undefined;
+  const pairs = numbers.split(',').filter(pair => pair !== '');
+  return { kernel, tile: Object.fromEntries(pairs.map(pair => [pair.split('=')[0], Number(pair.split('=')[1])])) };
 }
 
 /** The next power of two: sizes in a shape class are rounded to it. */

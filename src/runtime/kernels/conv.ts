@@ -9,6 +9,7 @@ import {
   correlateTransposed,
   correlateWeight,
   type Epilogue,
+  plainSteps,
   WEIGHT_GRADIENT,
 } from './convVariants.ts';
 import { binary, unary } from './elementwise.ts';
@@ -39,9 +40,6 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: 
     const y = convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
     return epilogue ? finish(y, epilogue) : y;
   }
-  const taps = kh * kw;
-  const group = (o / groups) * groupChannels * taps;
-  const steps = { group, output: groupChannels * taps, channel: taps, start: 0, tap: 1 };
   const half = isHalf('conv2d', x, w);
   const sizes = {
     n,
@@ -57,7 +55,7 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: 
     half,
     fused: epilogue !== undefined,
   };
-  return correlate({ x, w, sizes, steps, epilogue }, device.choices.of(CONV2D, sizes));
+  return correlate({ x, w, sizes, steps: plainSteps(sizes), epilogue }, device.choices.of(CONV2D, sizes));
 }
 
 /** An epilogue in passes of its own, for a result in parts. */

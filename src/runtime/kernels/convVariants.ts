@@ -7,7 +7,8 @@ import gemmConvSource from '../../../shaders/gemm_conv2d.wgsl';
 import gemmWeightSource from '../../../shaders/gemm_conv2d_weight_gradient.wgsl';
 import { type Device, floatBits, grid, type Shader } from '../device.ts';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
-import { sizeOf } from '../shape.ts';
+import { conv2dReference, convTranspose2dReference, weightGradientReference } from '../reference.ts';
+import { type Shape, sizeOf } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Family, rounded, type Variant } from '../variants.ts';
@@ -86,6 +87,21 @@ function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): nu
   return 2 * n * o * (c / groups) * kh * kw * outHeight * outWidth;
 }
 
+function typeOf({ half }: ConvSizes): 'f16' | 'f32' {
+  return half ? 'f16' : 'f32';
+}
+
+function inputShape({ n, c, height, width }: Pick<ConvSizes, 'n' | 'c' | 'height' | 'width'>): Shape {
+  return [n, c, height, width];
+}
+
+/** The steps through a weight [o, c / groups, kh, kw] as it lies in memory. */
+export function plainSteps({ c, o, kh, kw, groups }: ConvSizes): WeightSteps {
+  const taps = kh * kw;
+  const inputs = c / groups;
+  return { group: (o / groups) * inputs * taps, output: inputs * taps, channel: taps, start: 0, tap: 1 };
+}
+
 /** Blocks of output channels, which do not cross groups. */
 function channelBlocks({ o, groups }: ConvSizes, block: number): number {
   return groups * Math.ceil(o / groups / block);
@@ -97,10 +113,26 @@ function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Varia
 
 // conv2d, also the input gradient at stride 1
 
+/** What follows a fused convolution when it is measured or checked. */
+const MEASURED_EPILOGUE = { slope: 0.25, gain: 2 };
+
 /** direct: patches of pixels in registers, read straight from storage. gemm: tiles in workgroup memory. */
 export const CONV2D: Family<ConvSizes> = {
   name: 'conv2d',
+  shaders: [CONV, ...Object.values(CONV_GEMM)],
   shapeClass,
+  operands: ({ o, c, kh, kw, groups, fused, ...sizes }) => [
+    inputShape({ c, ...sizes }),
+    [o, c / groups, kh, kw],
+    ...(fused ? [[o]] : []),
+  ],
+  dtype: typeOf,
+  run([x, w, bias], sizes, variant) {
+    const epilogue = bias && { ...MEASURED_EPILOGUE, bias };
+    return correlate({ x, w, sizes, steps: plainSteps(sizes), epilogue }, variant);
+  },
+  reference: conv2dReference,
+  flop: flopOf,
   variants(sizes, device) {
     const { n, c, o, outHeight, outWidth, kh, kw, groups } = sizes;
     const outputs = kw === 1 || kw > MOST_TAPS ? 8 : 4;
@@ -208,7 +240,13 @@ function correlateGemm(correlation: Correlation, { SPLITS, ...tile }: Tile, shad
 /** direct: patches of pixels in registers, read straight from storage. */
 export const CONV_TRANSPOSE2D: Family<ConvSizes> = {
   name: 'conv_transpose2d',
+  shaders: [TRANSPOSE],
   shapeClass,
+  operands: ({ o, c, kh, kw, groups, ...sizes }) => [inputShape({ c, ...sizes }), [c, o / groups, kh, kw]],
+  dtype: typeOf,
+  run: ([x, w], sizes, variant) => correlateTransposed(x, w, sizes, variant),
+  reference: convTranspose2dReference,
+  flop: ({ n, c, height, width, o, kh, kw, groups }) => (2 * n * c * height * width * o * kh * kw) / groups,
   variants: ({ outHeight, outWidth, stride }) =>
     [
       { OUTPUTS: 4, ROWS: 1, VECTORS: 2, WORKGROUP: 8 },
@@ -251,7 +289,7 @@ export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { ti
   const patches = n * Math.ceil(Math.ceil(outHeight / stride[0]) / tile.ROWS) * across;
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, stride[0], padding[0]];
   const [gridX, gridY] = grid(patches, tile.WORKGROUP);
-  const flop = (2 * n * c * height * width * o * kh * kw) / groups;
+  const flop = CONV_TRANSPOSE2D.flop(sizes);
   device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(sizes, tile.OUTPUTS), stride[0] * gridY], flop);
   return y;
 }
@@ -274,7 +312,13 @@ const REGISTER_TAPS = [
  */
 export const WEIGHT_GRADIENT: Family<ConvSizes> = {
   name: 'conv2d_weight_gradient',
+  shaders: [WEIGHT, WEIGHT_TAPS, ...Object.values(WEIGHT_GEMM)],
   shapeClass,
+  operands: ({ n, o, outHeight, outWidth, ...sizes }) => [inputShape({ n, ...sizes }), [n, o, outHeight, outWidth]],
+  dtype: typeOf,
+  run: ([x, v], sizes, variant) => correlateWeight(x, v, sizes, variant),
+  reference: weightGradientReference,
+  flop: flopOf,
   variants(sizes, device) {
     const { n, c, o, outHeight, outWidth, kh, kw, groups } = sizes;
     const most = device.bindingLimit / 4 / (o * (c / groups) * kh * kw);

@@ -2,6 +2,7 @@ import operandsSource from '../../../shaders/gemm_matmul.wgsl';
 import source from '../../../shaders/matmul.wgsl';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { isOversized, ranges, take } from '../parts.ts';
+import { matmulReference } from '../reference.ts';
 import type { Shape } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
@@ -46,7 +47,7 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
 }
 
 /** Sizes of a product; a batch of length 1 is used for every matrix. */
-interface Product extends Required<MatmulOptions> {
+export interface Product extends Required<MatmulOptions> {
   readonly batch: number;
   readonly batchA: number;
   readonly batchB: number;
@@ -63,6 +64,15 @@ interface Product extends Required<MatmulOptions> {
  */
 export const MATMUL: Family<Product> = {
   name: 'matmul',
+  shaders: [DIRECT, ...Object.values(GEMM)],
+  operands: ({ batchA, batchB, m, n, k, transposeA, transposeB }) => [
+    transposeA ? [batchA, k, m] : [batchA, m, k],
+    transposeB ? [batchB, n, k] : [batchB, k, n],
+  ],
+  dtype: ({ half }) => (half ? 'f16' : 'f32'),
+  run: ([a, b], product, variant) => launch(a, b, product, variant),
+  reference: matmulReference,
+  flop: ({ batch, m, n, k }) => 2 * batch * m * n * k,
   shapeClass: ({ batch, m, n, k, transposeA, transposeB, half }) =>
     `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}${half ? ' f16' : ''} ${[batch, m, n, k].map(rounded).join('x')}`,
   variants(product, device) {
@@ -105,7 +115,7 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
   const words = [m, n, k, splits, length];
   words.push(batchA > 1 ? m * k : 0, ...(transposeA ? [1, m] : [k, 1]));
   words.push(batchB > 1 ? k * n : 0, ...(transposeB ? [1, k] : [n, 1]));
-  const flop = 2 * batch * m * n * k;
+  const flop = MATMUL.flop(product);
   if (kernel === 'direct') {
     const { ROWS, VECTORS, WORKGROUP } = tile;
     const aligned = !transposeB && n % 4 === 0;
