@@ -62,7 +62,8 @@ export class Device {
   recorder: Recorder | undefined;
   /** Which of an op's kernels computes what. */
   readonly choices: Choices;
-  private readonly kernels: KernelCache;
+  /** What was compiled, or will be. */
+  readonly kernels: KernelCache;
   private failure: Error | undefined;
   private destroyed = false;
 

@@ -103,6 +103,11 @@ export class KernelCache {
     return kernel;
   }
 
+  /** All that were asked for. */
+  all(): Iterable<Kernel> {
+    return this.kernels.values();
+  }
+
   private create(name: string, label: string, code: string, constants: Constants = {}): Kernel {
     const access = bindingsOf(code, name);
     const { layout, pipelineLayout } = this.layoutOf(access);
