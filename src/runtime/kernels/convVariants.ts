@@ -1,6 +1,7 @@
 import epilogueSource from '../../../shaders/conv_epilogue.wgsl';
 import transposeSource from '../../../shaders/conv_transpose2d.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
+import smallMapsSource from '../../../shaders/conv2d_small_maps.wgsl';
 import weightSource from '../../../shaders/conv2d_weight_gradient.wgsl';
 import weightTapsSource from '../../../shaders/conv2d_weight_gradient_taps.wgsl';
 import gemmConvSource from '../../../shaders/gemm_conv2d.wgsl';
@@ -17,6 +18,7 @@ import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
 const CONV = { name: 'conv2d', source: convSource + epilogueSource };
+const SMALL_MAPS = { name: 'conv2d_small_maps', source: smallMapsSource + epilogueSource };
 const CONV_GEMM = gemmShaders('conv2d', gemmConvSource + epilogueSource);
 const TRANSPOSE = { name: 'conv_transpose2d', source: transposeSource };
 const WEIGHT = { name: 'conv2d_weight_gradient', source: weightSource };
@@ -116,10 +118,13 @@ function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Varia
 /** What follows a fused convolution when it is measured or checked. */
 const MEASURED_EPILOGUE = { slope: 0.25, gain: 2 };
 
-/** direct: patches of pixels in registers, read straight from storage. gemm: tiles in workgroup memory. */
+/**
+ * direct: patches of pixels in registers, read straight from storage. small: whole maps of a few pixels in registers.
+ * gemm and matrix: tiles in workgroup memory.
+ */
 export const CONV2D: Family<ConvSizes> = {
   name: 'conv2d',
-  shaders: [CONV, ...Object.values(CONV_GEMM)],
+  shaders: [CONV, SMALL_MAPS, ...Object.values(CONV_GEMM)],
   shapeClass,
   operands: ({ o, c, kh, kw, groups, fused, ...sizes }) => [
     inputShape({ c, ...sizes }),
@@ -156,17 +161,24 @@ export const CONV2D: Family<ConvSizes> = {
       },
       device,
     );
-    return inOrder(
-      direct.map(tile => ({ kernel: 'direct', tile })),
-      gemm,
-      device,
-    );
+    const small = smallMaps(sizes).map(tile => ({ kernel: 'small', tile }));
+    const patches = direct.map(tile => ({ kernel: 'direct', tile }));
+    const isTiny = sizes.height * sizes.width <= 9;
+    return inOrder(isTiny ? [...small, ...patches] : [...patches, ...small], gemm, device);
   },
 };
+
+/** Tiles of conv2d_small_maps.wgsl: as many samples as keep a lane's pixels in registers. */
+function smallMaps({ n, height, width, outHeight, outWidth, kh, kw }: ConvSizes): Tile[] {
+  const pixels = Math.max(height * width, outHeight * outWidth);
+  if (pixels > 16 || kh * kw > 25) return [];
+  return [{ SAMPLES: Math.min(n, Math.floor(32 / pixels)), WORKGROUP: 8 }];
+}
 
 /** y [N, O, OH, OW] */
 export function correlate(correlation: Correlation, { kernel, tile }: Variant): Tensor {
   if (kernel === 'direct') return correlateDirect(correlation, tile);
+  if (kernel === 'small') return correlateSmallMaps(correlation, tile);
   return correlateGemm(correlation, tile, kernel === 'matrix' ? CONV_GEMM.matrix : CONV_GEMM.gemm);
 }
 
@@ -208,6 +220,22 @@ function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
   words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words);
   const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY];
+  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, groupsOf, flopOf(sizes));
+  return y;
+}
+
+function correlateSmallMaps(correlation: Correlation, tile: Tile): Tensor {
+  const { x, w, sizes, steps } = correlation;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
+  const epilogue = epilogueOf(correlation);
+  const maps = { H: height, W: width, OH: outHeight, OW: outWidth, KH: kh, KW: kw };
+  const geometry = { STRIDE_Y: stride[0], STRIDE_X: stride[1], PAD_Y: padding[0], PAD_X: padding[1] };
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(half), ...epilogue.numbers };
+  const kernel = device.kernel(SMALL_MAPS, { tile: { ...tile, ...maps, ...geometry, ...numbers } });
+  const words = [n, c, o, groups, steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words];
+  const groupsOf = [Math.ceil(o / groups / tile.WORKGROUP), Math.ceil(n / tile.SAMPLES), groups];
   device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, groupsOf, flopOf(sizes));
   return y;
 }
