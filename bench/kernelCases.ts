@@ -1,6 +1,7 @@
 /** What bench/kernels.ts times: a table for each family of kernels. */
 import * as ops from '../src/autograd/index.ts';
 import { initialize, Module, zeros } from '../src/models/module.ts';
+import { activationGradient } from '../src/runtime/kernels/activation.ts';
 import * as norm from '../src/runtime/kernels/batchNorm.ts';
 import { channelGate } from '../src/runtime/kernels/channelGate.ts';
 import * as conv from '../src/runtime/kernels/conv.ts';
@@ -14,6 +15,7 @@ import * as pool from '../src/runtime/kernels/pool.ts';
 import { random } from '../src/runtime/kernels/random.ts';
 import { reduce, reduceProduct } from '../src/runtime/kernels/reduce.ts';
 import { type Upfirdn, upfirdn2d } from '../src/runtime/kernels/resample.ts';
+import { demodulation, styledActivation, styledGradient } from '../src/runtime/kernels/styled.ts';
 import { type Shape, sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { Adam, type Optimizer, Ranger, Sgd } from '../src/train/optimizers.ts';
@@ -317,6 +319,47 @@ const fused: Case[] = [
   },
 ];
 
+const styling = { slope: 0.2, gain: Math.SQRT2 };
+const activations: Case[] = [
+  {
+    name: 'styled activation',
+    flop: 6 * MAP_SIZE,
+    operands: [MAP, [8, 64], [64], [8, 1, 64, 64], [1]],
+    run: ([x, demodulation, bias, noise, strength]) =>
+      styledActivation(x, { demodulation, bias, noise, strength, ...styling }),
+  },
+  {
+    name: 'styled activation, gradient',
+    flop: 8 * MAP_SIZE,
+    operands: [MAP, MAP, MAP, [8, 64], [8, 1, 64, 64]],
+    run: ([g, y, x, demodulation, noise]) => {
+      const { input, demodulation: sums } = styledGradient(g, y, x, { demodulation, noise, ...styling });
+      return [input, sums];
+    },
+  },
+  {
+    name: 'activation gradient with its sums',
+    flop: 3 * MAP_SIZE,
+    operands: [MAP, MAP],
+    run: ([g, y]) => Object.values(activationGradient(g, y, styling)),
+  },
+  {
+    name: 'batch norm gradient, given statistics and ReLU',
+    flop: 2 * MAP_SIZE,
+    operands: [MAP, MAP, [64], [64]],
+    run: ([g, y, variance, weight]) => norm.normFixedGradient(g, y, { variance, weight, epsilon, slope: 0 }),
+  },
+  {
+    name: 'demodulation',
+    flop: 3 * 8 * 512 * 512,
+    operands: [
+      [8, 512],
+      [512, 512],
+    ],
+    run: ([styles, energy]) => demodulation(styles, energy, 1e-8),
+  },
+];
+
 class Weights extends Module {
   readonly weight = this.parameter('weight', [1024, 1024], zeros);
 }
@@ -359,5 +402,6 @@ export const cases: readonly Case[] = [
   ...pooling,
   ...elementwise,
   ...fused,
+  ...activations,
   ...optimizers,
 ];

@@ -51,7 +51,7 @@ export class Conv2d extends Module {
   constructor(
     inChannels: number,
     outChannels: number,
-    protected readonly options: ConvLayerOptions,
+    private readonly options: ConvLayerOptions,
   ) {
     super();
     const { kernel, groups = 1, bias = true } = options;
@@ -71,13 +71,6 @@ export class Conv2d extends Module {
   /** The products alone, for a layer behind that adds the bias in its own pass. */
   withoutBias(x: Tensor): Tensor {
     return ops.conv2d(x, this.weight.value, undefined, this.options);
-  }
-}
-
-/** A convolution with bias and ReLU, all in one kernel. */
-export class ConvRelu extends Conv2d {
-  override forward(x: Tensor): Tensor {
-    return ops.conv2d(x, this.weight.value, this.bias!.value, { ...this.options, activation: { slope: 0 } });
   }
 }
 

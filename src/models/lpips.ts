@@ -1,6 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { Activation, ConvRelu, constant, type Layer, Sequential } from './layers.ts';
+import { Activation, Conv2d, type ConvLayerOptions, constant, type Layer, Sequential } from './layers.ts';
 import { type Init, Module, type Parameter } from './module.ts';
 
 /** A perceptual distance between images, from the features of a convolutional trunk. */
@@ -35,16 +35,18 @@ export class Trunk extends Module {
   }
 }
 
+const convRelu = (inputs: number, outputs: number, options: ConvLayerOptions) =>
+  new Conv2d(inputs, outputs, { ...options, activation: { slope: 0 } });
 const maxPool = (options: ops.PoolOptions) => new Activation(x => ops.maxPool2d(x, options));
 
 /** AlexNet (Krizhevsky 2014, "One weird trick"). */
 function alexNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2 });
-  const conv3 = (from: number, to: number) => new ConvRelu(from, to, { kernel: 3, padding: 1 });
+  const conv3 = (from: number, to: number) => convRelu(from, to, { kernel: 3, padding: 1 });
   return new Trunk(
     [
-      { 0: new ConvRelu(3, 64, { kernel: 11, stride: 4, padding: 2 }) },
-      { 2: pool(), 3: new ConvRelu(64, 192, { kernel: 5, padding: 2 }) },
+      { 0: convRelu(3, 64, { kernel: 11, stride: 4, padding: 2 }) },
+      { 2: pool(), 3: convRelu(64, 192, { kernel: 5, padding: 2 }) },
       { 5: pool(), 6: conv3(192, 384) },
       { 8: conv3(384, 256) },
       { 10: conv3(256, 256) },
@@ -64,7 +66,7 @@ function vggSlices(widths: readonly (readonly number[])[], init?: (inputs: numbe
     if (k > 0) slice[index++] = maxPool({ kernel: 2 });
     for (const outputs of group) {
       // ReLU has an index of its own.
-      slice[index] = new ConvRelu(inputs, outputs, { kernel: 3, padding: 1, init: init?.(9 * inputs) });
+      slice[index] = convRelu(inputs, outputs, { kernel: 3, padding: 1, init: init?.(9 * inputs) });
       index += 2;
       inputs = outputs;
     }
@@ -89,15 +91,15 @@ function vgg16(): Trunk {
 
 /** A Fire module: a 1×1 convolution to few channels, then 1×1 and 3×3 convolutions side by side. */
 class Fire extends Module {
-  private readonly squeeze: ConvRelu;
-  private readonly expand1: ConvRelu;
-  private readonly expand3: ConvRelu;
+  private readonly squeeze: Conv2d;
+  private readonly expand1: Conv2d;
+  private readonly expand3: Conv2d;
 
   constructor(inputs: number, squeezed: number, outputs: number) {
     super();
-    this.squeeze = this.child('squeeze', new ConvRelu(inputs, squeezed, { kernel: 1 }));
-    this.expand1 = this.child('expand1x1', new ConvRelu(squeezed, outputs / 2, { kernel: 1 }));
-    this.expand3 = this.child('expand3x3', new ConvRelu(squeezed, outputs / 2, { kernel: 3, padding: 1 }));
+    this.squeeze = this.child('squeeze', convRelu(inputs, squeezed, { kernel: 1 }));
+    this.expand1 = this.child('expand1x1', convRelu(squeezed, outputs / 2, { kernel: 1 }));
+    this.expand3 = this.child('expand3x3', convRelu(squeezed, outputs / 2, { kernel: 3, padding: 1 }));
   }
 
   forward(x: Tensor): Tensor {
@@ -111,7 +113,7 @@ function squeezeNet(): Trunk {
   const pool = () => maxPool({ kernel: 3, stride: 2, ceilMode: true });
   return new Trunk(
     [
-      { 0: new ConvRelu(3, 64, { kernel: 3, stride: 2 }) },
+      { 0: convRelu(3, 64, { kernel: 3, stride: 2 }) },
       { 2: pool(), 3: new Fire(64, 16, 128), 4: new Fire(128, 16, 128) },
       { 5: pool(), 6: new Fire(128, 32, 256), 7: new Fire(256, 32, 256) },
       { 8: pool(), 9: new Fire(256, 48, 384) },
