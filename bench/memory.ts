@@ -5,8 +5,8 @@
  *
  * Systems: stylegan2 (configuration F, with its regularisers), psp (encoder for 256 pixels, with the generator, LPIPS and
  * identity losses), e2style (the same of two stages). For each system and size it prints the memory of the temporaries
- * of the largest program as planned, and what they need at least, in MiB, without and with checkpointing. Parameters
- * and the optimisers' state come on top; they alone are really allocated here.
+ * of all programs as planned, and what the largest needs at least, in MiB, without and with checkpointing. Parameters,
+ * gradients and the optimisers' state come on top; they alone are really allocated here.
  */
 import { parseArgs } from 'node:util';
 import { applyEffects } from '../src/autograd/effects.ts';
@@ -25,6 +25,7 @@ import type { Tensor } from '../src/runtime/tensor.ts';
 import { IdLoss, LpipsLoss, l2 } from '../src/train/losses.ts';
 import { checkFinite, Ranger } from '../src/train/optimizers.ts';
 import { assignOptions } from '../src/train/options.ts';
+import { memoryUse } from '../src/train/profile/memory.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import { StepWords } from '../src/train/ring.ts';
 import type { StepContext } from '../src/train/training.ts';
@@ -164,7 +165,7 @@ for (const name of names) {
 }
 if (values.json) console.log(JSON.stringify({ rows }, null, 2));
 
-/** The largest program of a step, in MiB. A device of its own: what one system allocates is gone with it. */
+/** The programs of a step, in MiB. A device of its own: what one system allocates is gone with it. */
 async function planned(name: string, size: number, checkpointing: boolean) {
   const device = await Device.open({ adapter: values.adapter });
   try {
@@ -174,20 +175,21 @@ async function planned(name: string, size: number, checkpointing: boolean) {
     const began = performance.now();
     step({ step: 1, stepNumber: words.stepNumber, gate: words.gate, phase });
     const seconds = (performance.now() - began) / 1e3;
-    const plans = [...programs.values()].map(([, { plan }]) => plan);
+    const use = memoryUse(device, [...programs.values()]);
     const mib = (bytes: number) => bytes / 2 ** 20;
     return {
-      planned: mib(Math.max(...plans.map(({ buffers }) => buffers.reduce((a, b) => a + b, 0)))),
-      needed: mib(Math.max(...plans.map(({ needed }) => needed))),
+      planned: mib(use.planned),
+      needed: mib(use.needed),
       seconds,
       programs: Object.fromEntries(
         [...programs.values()].map(([label, { plan, dispatches }]) => [
           label,
-          { planned: mib(plan.buffers.reduce((a, b) => a + b, 0)), needed: mib(plan.needed), dispatches },
+          { needed: mib(plan.needed), dispatches },
         ]),
       ),
     };
   } finally {
+    await device.finish();
     device.destroy();
   }
 }

@@ -1,17 +1,20 @@
 /**
  * Times training steps of the recipes as the trainer makes them, recorded and replayed.
  *
- *     npm run bench:steps -- [RECIPE] [--steps N] [--batch N] [--json] [--adapter NAME]
+ *     npm run bench:steps -- [RECIPE] [--steps N] [--batch N] [--set KEY=VALUE] [--json] [--adapter NAME]
  *
  * For each recipe: the first step with everything compiled, the median of the others, the host's part of it and that by
- * dispatch, and the memory of its programs' temporaries beside what they need at least. --json prints an object instead
- * of the table.
+ * dispatch, dispatches, submissions and new bind groups a step, the bind groups that are kept, and the memory of its
+ * programs' temporaries beside what they need at least. 'CPU µs' is the host's own time by dispatch, without that in
+ * which a CPU driver's threads had its core; on Linux only. --json prints an object instead of the table.
  */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
 import { assignOptions } from '../src/train/options.ts';
+import { memoryUse } from '../src/train/profile/memory.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import { StepWords } from '../src/train/ring.ts';
 
@@ -20,6 +23,7 @@ const { values, positionals } = parseArgs({
   options: {
     steps: { type: 'string', default: '16' },
     batch: { type: 'string', default: '8' },
+    set: { type: 'string', multiple: true, default: [] },
     json: { type: 'boolean', default: false },
     adapter: { type: 'string' },
   },
@@ -35,22 +39,24 @@ for (const name of names) {
   }
 }
 for (const name of names) optionsOf(name); // what is wrong with them shows before anything is measured
+const WIDTHS = [7, 10, 10, 12, 9, 8, 9, 12, 8, 11, 11];
 const device = await Device.open({ adapter: values.adapter });
 try {
   if (!values.json) {
     console.log(`${device.adapter.name}, batches of ${values.batch}\n`);
-    console.log('recipe          first s   step ms   host ms   dispatches   µs each   memory MB   needed MB');
+    const columns = ['first s', 'step ms', 'host ms', 'dispatches', 'µs each', 'CPU µs', 'submits', 'new groups'];
+    columns.push('groups', 'memory MB', 'needed MB');
+    console.log('recipe'.padEnd(14) + columns.map((column, i) => column.padStart(WIDTHS[i])).join(''));
   }
   const rows = [];
   for (const name of names) {
     const row = await time(name);
     rows.push(row);
     if (values.json) continue;
-    const { firstSeconds, stepMs, hostMs, dispatches, hostMicroseconds, plannedMb, neededMb } = row;
-    const cells = [firstSeconds.toFixed(1), stepMs.toFixed(1), hostMs.toFixed(2)];
-    const more = [dispatches.toFixed(0), hostMicroseconds.toFixed(2), plannedMb.toFixed(1), neededMb.toFixed(1)];
-    const widths = [7, 10, 10, 13, 10, 12, 12];
-    console.log(name.padEnd(16) + [...cells, ...more].map((cell, i) => cell.padStart(widths[i])).join(''));
+    const cells = [row.firstSeconds.toFixed(1), row.stepMs.toFixed(1), row.hostMs.toFixed(2), `${row.dispatches}`];
+    cells.push(row.hostMicroseconds.toFixed(2), row.cpuMicroseconds?.toFixed(2) ?? '-', `${row.submits}`);
+    cells.push(`${row.newBindGroups}`, `${row.bindGroups}`, row.plannedMb.toFixed(1), row.neededMb.toFixed(1));
+    console.log(name.padEnd(14) + cells.map((cell, i) => cell.padStart(WIDTHS[i])).join(''));
   }
   if (values.json) console.log(JSON.stringify({ adapter: device.adapter.name, rows }, null, 2));
 } finally {
@@ -58,7 +64,31 @@ try {
 }
 
 function optionsOf(name: string) {
-  return assignOptions(name, recipes[name].defaults, [{ key: 'batch', value: values.batch, where: '--batch' }]);
+  const given = values.set.map(text => ({ text, at: text.indexOf('=') }));
+  const wrong = given.find(({ at }) => at < 1);
+  if (wrong) throw new UserError(`bench: --set ${wrong.text} is not possible; give KEY=VALUE`);
+  return assignOptions(name, recipes[name].defaults, [
+    { key: 'batch', value: values.batch, where: '--batch' },
+    ...given.map(({ text, at }) => ({ key: text.slice(0, at), value: text.slice(at + 1), where: '--set' })),
+  ]);
+}
+
+/** What the main thread has computed so far, in milliseconds; undefined where the system does not tell. */
+function threadMs(): number | undefined {
+  try {
+    return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[0]) / 1e6;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the host did for one step. */
+interface Host {
+  readonly ms: number;
+  readonly cpu: number | undefined;
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly bindGroups: number;
 }
 
 async function time(name: string) {
@@ -67,36 +97,50 @@ async function time(name: string) {
   const training = await recipe.create({ device, options });
   const [words, programs] = [new StepWords(device), new Programs(device)];
   const phase = <T>(label: string, body: () => T): T => programs.run(label, body);
-  const times: { total: number; host: number; dispatches: number }[] = [];
+  const [hosts, totals]: [Host[], number[]] = [[], []];
+  const { stream } = device;
   for (let step = 1; step <= steps; step++) {
     await training.prepare?.(step);
     await device.finish();
-    const [began, before] = [performance.now(), device.dispatches];
+    const [began, cpu] = [performance.now(), threadMs()];
+    const before = { dispatches: device.dispatches, submits: stream.submits, bindGroups: stream.bindGroupsMade };
     device.scope('step', () => {
       words.begin(step);
       training.step({ step, stepNumber: words.stepNumber, gate: words.gate, phase });
     });
     await programs.compiled();
     device.flush();
-    const host = performance.now() - began;
+    const ms = performance.now() - began;
+    const used = threadMs();
+    hosts.push({
+      ms,
+      cpu: used === undefined || cpu === undefined ? undefined : used - cpu,
+      dispatches: device.dispatches - before.dispatches,
+      submits: stream.submits - before.submits,
+      bindGroups: stream.bindGroupsMade - before.bindGroups,
+    });
     await device.finish();
-    times.push({ total: performance.now() - began, host, dispatches: device.dispatches - before });
+    totals.push(performance.now() - began);
   }
-  const [first, ...others] = times;
-  const plans = [...programs.values()].map(([, { plan }]) => plan);
-  const sum = (sizes: readonly number[]) => sizes.reduce((a, b) => a + b, 0);
-  const [hostMs, dispatches] = [median(others.map(t => t.host)), median(others.map(t => t.dispatches))];
+  const of = (number: (host: Host) => number) => median(hosts.slice(1).map(number));
+  const use = memoryUse(device, [...programs.values()]);
+  const bindGroups = [...programs.values()].reduce((sum, [, program]) => sum + program.dispatches, 0);
+  const [hostMs, dispatches] = [of(t => t.ms), of(t => t.dispatches)];
   programs.release();
   device.trim();
   return {
     recipe: name,
-    firstSeconds: first.total / 1e3,
-    stepMs: median(others.map(t => t.total)),
+    firstSeconds: totals[0] / 1e3,
+    stepMs: median(totals.slice(1)),
     hostMs,
     dispatches,
     hostMicroseconds: (1e3 * hostMs) / dispatches,
-    plannedMb: Math.max(...plans.map(({ buffers }) => sum(buffers))) / 2 ** 20,
-    neededMb: Math.max(...plans.map(({ needed }) => needed)) / 2 ** 20,
+    cpuMicroseconds: hosts[0].cpu === undefined ? undefined : (1e3 * of(t => t.cpu!)) / dispatches,
+    submits: of(t => t.submits),
+    newBindGroups: of(t => t.bindGroups),
+    bindGroups,
+    plannedMb: use.planned / 2 ** 20,
+    neededMb: use.needed / 2 ** 20,
   };
 }
 

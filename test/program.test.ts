@@ -189,6 +189,7 @@ describe('planMemory', () => {
     expect(Math.max(...buffers)).toBeLessThanOrEqual(limit);
     const planned = buffers.reduce((sum, bytes) => sum + bytes);
     expect(planned).toBeGreaterThanOrEqual(needed);
-    expect(planned).toBeLessThan(2 * needed);
+    // Within 1.2 times for the recipes' programs; these have conflicts everywhere.
+    expect(planned).toBeLessThan(1.3 * needed);
   });
 });

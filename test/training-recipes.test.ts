@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
 import { openFolder } from '../src/io/files.ts';
+import { Device } from '../src/runtime/device.ts';
 import { philox4x32 } from '../src/runtime/philox.ts';
 import { Programs } from '../src/runtime/program.ts';
 import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
+import { StepWords } from '../src/train/ring.ts';
 import { train } from '../src/train/trainer.ts';
 import type { Compute, Options, Training } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
@@ -62,6 +64,29 @@ test.each([
   expect(logOf(recorded)).toEqual(logOf(eager));
   expect(checkpointOf(recorded)).toEqual(checkpointOf(eager));
 });
+
+test.each([
+  ...Object.keys(recipes).map(recipe => [recipe, {}] as const),
+  ['stylegan2', { checkpointing: true }],
+  ['stylegan2', { model: 'f256', batch: 4 }],
+  ['stylegan2', { model: 'f256', batch: 4, checkpointing: true }],
+  ['e2style', { checkpointing: true }],
+] as const)(
+  '%s %o: its programs together take at most 1.2 times the memory that the largest needs',
+  async (recipe, given) => {
+    // A device of its own: only the programs' memory is planned, but that of the weights is taken.
+    const device = await Device.open();
+    const options = { ...commonDefaults, ...recipes[recipe].defaults, ...given };
+    const training = await recipes[recipe].create({ device, options });
+    const [words, programs] = [new StepWords(device), new Programs(device)];
+    const phase = <T>(name: string, body: () => T): T => programs.record(name, body).result;
+    training.step({ step: 1, stepNumber: words.stepNumber, gate: words.gate, phase });
+    const needed = Math.max(...[...programs.values()].map(([, { plan }]) => plan.needed));
+    expect(device.arena.planned.reduce((sum, bytes) => sum + bytes)).toBeLessThanOrEqual(1.2 * needed);
+    await device.finish();
+    device.destroy();
+  },
+);
 
 test('a run gives back the memory of its programs', async () => {
   const { device } = holder;

@@ -1,5 +1,6 @@
 import * as ops from '../autograd/index.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { segment } from './checkpointing.ts';
 import { Body, type BodyOptions, CHANNELS, inputLayer, UNITS } from './irse.ts';
 import { Activation, BatchNorm, Linear, Sequential } from './layers.ts';
 import { Module, zeros } from './module.ts';
@@ -44,7 +45,7 @@ export class E2StyleEncoder extends Module {
   private readonly body: Body;
   private readonly styleDim: number;
 
-  constructor(options: E2StyleEncoderOptions = {}) {
+  constructor(private readonly options: E2StyleEncoderOptions = {}) {
     super();
     const { inputChannels = 3, channels = CHANNELS.slice(0, 3), units = UNITS[50].slice(0, 3) } = options;
     const {
@@ -78,7 +79,8 @@ export class E2StyleEncoder extends Module {
 
   /** Latents [B, styles, D] of x [B, inputChannels, H, W]: coarse, medium, fine rows in this order. */
   forward(x: Tensor): Tensor {
-    const [shallow, middle, deep] = this.body.forward(this.inputLayer.forward(x), 3);
+    const stem = segment(this.options, image => this.inputLayer.forward(image), x);
+    const [shallow, middle, deep] = this.body.forward(stem, 3);
     const styles = [this.coarse.forward(deep), this.medium.forward(middle), this.fine.forward(shallow)];
     return ops.concat(
       styles.map(y => ops.reshape(y, [x.shape[0], -1, this.styleDim])),

@@ -82,7 +82,8 @@ export class GradualStyleEncoder extends Module {
 
   /** Latents [B, styles, D] of the images x [B, inputChannels, H, W]. */
   forward(x: Tensor): Tensor {
-    const [, c1, c2, c3] = this.body.forward(this.inputLayer.forward(x));
+    const stem = segment(this.options, image => this.inputLayer.forward(image), x);
+    const [, c1, c2, c3] = this.body.forward(stem);
     const p2 = upsampleAdd(c3, this.lateral1.forward(c2));
     const p1 = upsampleAdd(p2, this.lateral2.forward(c1));
     const level = (row: number) => (row < this.middle ? c3 : row < this.fine ? p2 : p1);

@@ -17,37 +17,70 @@ export interface MemoryPlan {
   readonly needed: number;
 }
 
+/** Orders in which to place temporaries; which one comes out best differs from program to program. */
+const ORDERS: readonly ((a: Lifetime, b: Lifetime) => number)[] = [
+  (a, b) => b.bytes - a.bytes,
+  (a, b) => b.bytes - a.bytes || duration(b) - duration(a),
+  (a, b) => b.bytes - a.bytes || b.last - a.last,
+  (a, b) => Math.floor(Math.log2(b.bytes)) - Math.floor(Math.log2(a.bytes)) || duration(b) - duration(a),
+];
+
+function duration({ first, last }: Lifetime): number {
+  return last - first;
+}
+
 /**
  * Places temporaries in few buffers, the largest first, each at the lowest free offset of the buffer that grows least
- * (greedy by size: Pisarchyk and Lee 2020, arXiv 2001.03288). WebGPU does not let a dispatch read and write one buffer,
- * not even in places apart: `conflicts` lists the temporaries that must lie in another buffer than the i-th.
+ * (greedy by size: Pisarchyk and Lee 2020, arXiv 2001.03288); of several such orders the best is taken. WebGPU does not
+ * let a dispatch read and write one buffer, not even in places apart: `conflicts` lists the temporaries that must lie in
+ * another buffer than the i-th. `existing` are the sizes of the buffers that other programs have already: using them
+ * costs nothing.
  */
 export function planMemory(
   lifetimes: readonly Lifetime[],
   conflicts: readonly ReadonlySet<number>[],
   maxBufferSize: number,
+  existing: readonly number[] = [],
 ): MemoryPlan {
+  const needed = mostAtOnce(lifetimes);
+  const total = ({ buffers }: MemoryPlan) =>
+    buffers.reduce((sum, bytes, i) => sum + Math.max(bytes, existing[i] ?? 0), 0);
+  const plans = ORDERS.map(compare => {
+    const order = lifetimes.map((_, i) => i).sort((a, b) => compare(lifetimes[a], lifetimes[b]) || a - b);
+    return { ...place(order, lifetimes, conflicts, maxBufferSize, existing), needed };
+  });
+  return plans.reduce((best, plan) => (total(plan) < total(best) ? plan : best));
+}
+
+function place(
+  order: readonly number[],
+  lifetimes: readonly Lifetime[],
+  conflicts: readonly ReadonlySet<number>[],
+  maxBufferSize: number,
+  existing: readonly number[],
+): Omit<MemoryPlan, 'needed'> {
   const places: { buffer: number; offset: number }[] = new Array(lifetimes.length);
-  const buffers: { bytes: number; members: number[] }[] = [];
-  const order = lifetimes.map((_, i) => i).sort((a, b) => lifetimes[b].bytes - lifetimes[a].bytes || a - b);
+  const buffers = existing.map(bytes => ({ bytes, used: 0, members: [] as number[] }));
   for (const i of order) {
     const size = align(lifetimes[i].bytes);
+    const refused = new Set([...conflicts[i]].map(other => places[other]?.buffer));
     let best: { buffer: number; offset: number; growth: number } | undefined;
     for (const [b, { bytes, members }] of buffers.entries()) {
       if (best?.growth === 0) break;
-      if (members.some(other => conflicts[i].has(other))) continue;
+      if (refused.has(b)) continue;
       const offset = firstFit(i, size, members, lifetimes, places);
       const growth = Math.max(0, offset + size - bytes);
       if (bytes + growth > maxBufferSize) continue;
       if (!best || growth < best.growth) best = { buffer: b, offset, growth };
     }
-    if (!best) best = { buffer: buffers.push({ bytes: 0, members: [] }) - 1, offset: 0, growth: size };
+    if (!best) best = { buffer: buffers.push({ bytes: 0, used: 0, members: [] }) - 1, offset: 0, growth: size };
     const { buffer, offset, growth } = best;
     places[i] = { buffer, offset };
     buffers[buffer].bytes += growth;
+    buffers[buffer].used = Math.max(buffers[buffer].used, offset + size);
     insert(buffers[buffer].members, i, places);
   }
-  return { places, buffers: buffers.map(({ bytes }) => bytes), needed: mostAtOnce(lifetimes) };
+  return { places, buffers: buffers.map(({ used }) => used) };
 }
 
 /** The lowest offset at which `size` bytes are free during the i-th lifetime; `members` are sorted by offset. */

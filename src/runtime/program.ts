@@ -19,12 +19,21 @@ export class Arena {
   generation = 0;
   private readonly buffers: { buffer: GPUBuffer; bytes: number }[] = [];
 
+  /** Sizes that the buffers have when all programs recorded so far have run. */
+  planned: readonly number[] = [];
+
   constructor(private readonly device: Device) {}
+
+  /** Notes what a new program will reserve. */
+  expect(sizes: readonly number[]): void {
+    const { planned } = this;
+    this.planned = sizes.map((bytes, i) => Math.max(bytes, planned[i] ?? 0)).concat(planned.slice(sizes.length));
+  }
 
   /** Grows the buffers to at least these sizes. */
   reserve(sizes: readonly number[]): void {
     sizes.forEach((bytes, i) => {
-      if (this.buffers[i]?.bytes >= bytes) return;
+      if (bytes === 0 || this.buffers[i]?.bytes >= bytes) return;
       this.device.flush();
       if (this.buffers[i]) this.device.memory.destroyBuffer(this.buffers[i].buffer);
       this.buffers[i] = { buffer: this.device.memory.createBuffer(bytes), bytes };
@@ -38,7 +47,8 @@ export class Arena {
 
   release(): void {
     this.device.flush();
-    for (const { buffer } of this.buffers.splice(0)) this.device.memory.destroyBuffer(buffer);
+    for (const { buffer } of this.buffers.splice(0).filter(Boolean)) this.device.memory.destroyBuffer(buffer);
+    this.planned = [];
     this.generation++;
   }
 }
@@ -85,7 +95,8 @@ export class Program<T> {
     );
     const { lifetimes, conflicts } = usesOf(commands, this.temporaries);
     this.lifetimes = lifetimes;
-    this.plan = planMemory(lifetimes, conflicts, device.limits.maxBufferSize);
+    this.plan = planMemory(lifetimes, conflicts, device.limits.maxBufferSize, device.arena.planned);
+    device.arena.expect(this.plan.buffers);
   }
 
   private placeOutput(block: Block): Block {
