@@ -61,6 +61,11 @@ const shorter: Record<string, Shorter> = {
     scripts: ['bench:steps'],
     says: /parsing +[\d.]+ +[\d.]+/,
   },
+  'npm run bench:memory': {
+    as: 'npm run -s bench:memory -- stylegan2 --size 256',
+    scripts: ['bench:memory'],
+    says: /stylegan2 +256( +[\d.]+){6}/,
+  },
   // It would install the other libraries, which needs a network; test/long/bench-peers.test.ts does.
   'npm run bench:peers': {
     as: 'npm run -s bench:peers -- --rounds 0 || [ $? = 2 ]',

@@ -79,7 +79,7 @@ export class Device {
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
     this.choices = new Choices(this);
-    this.stream = new CommandStream(gpu);
+    this.stream = new CommandStream(gpu, adapter.kind);
     this.arena = new Arena(this);
     gpu.addEventListener('uncapturederror', event => {
       const { error } = event as GPUUncapturedErrorEvent;

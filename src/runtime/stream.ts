@@ -1,3 +1,4 @@
+import type { AdapterKind } from './adapter.ts';
 import type { Kernel } from './kernel.ts';
 import type { Label } from './labels.ts';
 import { type Block, placeOf } from './memory.ts';
@@ -34,8 +35,11 @@ export interface Copy {
 /** What the device does, one after the other. */
 export type Command = Dispatch | Copy;
 
-/** Commands after which the open command buffer is submitted, so that the device starts while the host goes on. */
-const SUBMIT_AFTER = 96;
+/**
+ * Commands after which the open command buffer is submitted. A GPU is to start while the host goes on; a CPU driver would
+ * take the host's cores, and start later but end no later when all is encoded first.
+ */
+const SUBMIT_AFTER = { gpu: 96, otherwise: 8192 };
 
 /** Bind groups that are kept. Equal steps need a few thousand; drivers break down at some ten thousands. */
 const MAX_BIND_GROUPS = 1 << 15;
@@ -60,7 +64,14 @@ export class CommandStream {
   submits = 0;
   bindGroupsMade = 0;
 
-  constructor(private readonly gpu: GPUDevice) {}
+  private readonly submitAfter: number;
+
+  constructor(
+    private readonly gpu: GPUDevice,
+    kind: AdapterKind,
+  ) {
+    this.submitAfter = kind === 'gpu' ? SUBMIT_AFTER.gpu : SUBMIT_AFTER.otherwise;
+  }
 
   get isTimed(): boolean {
     return this.timer !== undefined;
@@ -133,7 +144,7 @@ export class CommandStream {
     }
     this.pass.setBindGroup(0, bindGroup);
     this.pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
-    if (++this.pending >= SUBMIT_AFTER) this.flush();
+    if (++this.pending >= this.submitAfter) this.flush();
   }
 
   /** Appends a copy of a range to the front of a buffer or to another range. */
@@ -147,7 +158,7 @@ export class CommandStream {
     const from = placeOf(source);
     const to = 'block' in target ? placeOf(target) : { buffer: target, offset: 0 };
     this.encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, source.bytes);
-    if (++this.pending >= SUBMIT_AFTER) this.flush();
+    if (++this.pending >= this.submitAfter) this.flush();
   }
 
   bind(kernel: Kernel, slices: readonly Slice[], words: readonly number[]): GPUBindGroup {
