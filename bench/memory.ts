@@ -189,7 +189,6 @@ async function planned(name: string, size: number, checkpointing: boolean) {
       ),
     };
   } finally {
-    await device.finish();
     device.destroy();
   }
 }

@@ -148,6 +148,16 @@ const cases: Record<string, Case[]> = {
     { inputs: [[[2, 3, 2, 4], awayFromZero], [[1, 3, 1, 1]]], run: ops.prelu },
     { inputs: [[[3, 2, 83, 81], awayFromZero], [[1, 2, 1, 1]]], run: ops.prelu },
   ],
+  checkpoint: [
+    unary(x => ops.checkpoint(y => ops.mul(ops.sigmoid(y), y), x)),
+    {
+      inputs: [[[3, 5]], [[5, 5]]],
+      run: (x, w) => {
+        const layer = (h: Tensor) => ops.checkpoint(h => ops.tanh(ops.matmul(h, w)), h); // w by closure
+        return ops.checkpoint(h => ops.mul(layer(layer(h)), x), layer(x));
+      },
+    },
+  ],
   matmul: [
     { inputs: [[[3, 5]], [[5, 4]]], run: (a, b) => ops.matmul(a, b) },
     { inputs: [[[5, 3]], [[4, 5]]], run: (a, b) => ops.matmul(a, b, { transposeA: true, transposeB: true }) },
@@ -336,7 +346,6 @@ const cases: Record<string, Case[]> = {
 const others = [
   'apply',
   'cast', // rounds: see half.test.ts
-  'checkpoint',
   'grad',
   'isTracked',
   'noGrad',
