@@ -189,6 +189,8 @@ async function planned(name: string, size: number, checkpointing: boolean) {
       ),
     };
   } finally {
+    // The weights are being filled: a device that is destroyed before gives its memory back only then.
+    await device.finish();
     device.destroy();
   }
 }

@@ -210,7 +210,9 @@ describe('e2style, which needs the networks of weights/', () => {
     const training = await (recipes.e2style.create({ device, options }) as Promise<Training>);
     const programs = new Programs(device);
     const compute: Compute = async (name, body) => programs.run(name, body);
+    // The first time makes what all later ones share, as constants and tables.
     await training.samples!(compute);
+    await training.evaluate!(compute);
     programs.release();
     const lent = device.memory.lentBytes;
     const grid = await training.samples!(compute);
