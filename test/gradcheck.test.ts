@@ -105,6 +105,21 @@ const cases: Record<string, Case[]> = {
   leakyMask: [
     { inputs: [[[3, 7], awayFromZero]], run: x => ops.leakyMask(x, ops.stopGradient(x), { slope: 0.3, gain: 2 }) },
   ],
+  styledConv2d: [
+    {
+      inputs: [
+        [[2, 3, 4, 5], small],
+        [[4, 3, 3, 3], small],
+        [[2, 4], positive],
+        [[4], awayFromZero],
+        [[2, 1, 4, 5], small],
+      ],
+      run: (x, w, demodulation, bias, map) => {
+        const strength = x.device.tensor([0.7], [1]);
+        return ops.styledConv2d(x, w, { demodulation, bias, noise: { map, strength } });
+      },
+    },
+  ],
   styledActivation: [
     {
       inputs: [

@@ -39,14 +39,15 @@ vi.mock('../src/autograd/ops/styled.ts', async importOriginal => {
   const original = await importOriginal<typeof import('../src/autograd/ops/styled.ts')>();
   const { biasedLeakyRelu, mul, multiplyAdd } = await import('../src/autograd/ops/elementwise.ts');
   const { perChannel, reshape } = await import('../src/autograd/ops/shape.ts');
-  return {
-    ...original,
-    styledActivation: (x: Tensor, { demodulation, bias, noise }: ops.StyledOptions) => {
-      const offset = mul(noise!.map, noise!.strength);
-      const y = multiplyAdd(x, reshape(demodulation, [...demodulation.shape, 1, 1]), offset);
-      return biasedLeakyRelu(y, perChannel(bias, x));
-    },
+  const { conv2d } = await import('../src/autograd/ops/conv.ts');
+  const styledActivation = (x: Tensor, { demodulation, bias, noise }: ops.StyledOptions) => {
+    const offset = mul(noise!.map, noise!.strength);
+    const y = multiplyAdd(x, reshape(demodulation, [...demodulation.shape, 1, 1]), offset);
+    return biasedLeakyRelu(y, perChannel(bias, x));
   };
+  const styledConv2d = (x: Tensor, weight: Tensor, options: ops.StyledOptions) =>
+    styledActivation(conv2d(x, weight, undefined, { padding: 1 }), options);
+  return { ...original, styledActivation, styledConv2d };
 });
 
 const config = { size: 8, channels: { 4: 6, 8: 5 }, wDim: 7, mappingLayers: 2 };

@@ -1,6 +1,7 @@
+import { activationGradient } from '../../runtime/kernels/activation.ts';
 import * as kernels from '../../runtime/kernels/conv.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, type Op } from '../graph.ts';
+import { apply, isRecording, type Op } from '../graph.ts';
 import { cast } from './cast.ts';
 import { add, leakyMask, leakyRelu } from './elementwise.ts';
 import { type Pair, pair } from './pair.ts';
@@ -77,11 +78,14 @@ const fusedOp: Op<Fused> = {
   name: 'conv2d with bias',
   forward: ([x, w, bias], { slope, gain, ...g }) => kernels.conv2d(x, w, g, { bias, slope, gain }),
   vjp: (g, { inputs: [x, w, bias], output, attributes: { slope, gain, ...geometry }, needs }) => {
-    const gy = slope === 1 && gain === 1 ? g : leakyMask(g, output, { slope, gain });
+    const isLinear = slope === 1 && gain === 1;
+    // Where nobody differentiates again, one pass makes the gradients of activation and bias.
+    const both = !isLinear && needs[2] && !isRecording() ? activationGradient(g, output, { slope, gain }) : undefined;
+    const gy = both?.input ?? (isLinear ? g : leakyMask(g, output, { slope, gain }));
     return [
       needs[0] ? apply(transposeOp, [gy, w], { ...geometry, size: planeOf(x) }) : undefined,
       needs[1] ? apply(weightOp, [x, gy], { ...geometry, size: planeOf(w) }) : undefined,
-      needs[2] ? reshape(sumTo(gy, [1, bias.size, 1, 1]), bias.shape) : undefined,
+      needs[2] ? (both?.sums ?? reshape(sumTo(gy, [1, bias.size, 1, 1]), bias.shape)) : undefined,
     ];
   },
 };

@@ -1,10 +1,15 @@
+import * as convKernels from '../../runtime/kernels/conv.ts';
 import * as kernels from '../../runtime/kernels/styled.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, isRecording, type Op } from '../graph.ts';
+import { apply, isRecording, isTracked, type Op } from '../graph.ts';
+import { conv2d } from './conv.ts';
 import { biasedLeakyRelu, leakyMask, mul, multiplyAdd, square } from './elementwise.ts';
 import { matmul } from './linear.ts';
 import { sumProductTo, sumTo } from './reduce.ts';
 import { perChannel, reshape } from './shape.ts';
+
+/** √2 · lrelu, slope 0.2. */
+const LRELU = { slope: 0.2, gain: Math.SQRT2 };
 
 /** Inputs: x, demodulation, bias and, if there is noise, noise and strength. */
 const styledOp: Op<{ slope: number; gain: number }> = {
@@ -61,7 +66,22 @@ export function styledActivation(x: Tensor, { demodulation, bias, noise }: Style
     return biasedLeakyRelu(y, perChannel(bias, x));
   }
   const inputs = [x, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
-  return apply(styledOp, inputs, { slope: 0.2, gain: Math.SQRT2 });
+  return apply(styledOp, inputs, LRELU);
+}
+
+/**
+ * styledActivation of x [N, I, H, W] correlated with weight [O, I, K, K], K odd, size kept. Where no gradient is wanted
+ * all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs it.
+ */
+export function styledConv2d(x: Tensor, weight: Tensor, options: StyledOptions): Tensor {
+  const padding = (weight.shape[2] - 1) / 2;
+  const { demodulation, bias, noise } = options;
+  const inputs = [x, weight, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
+  if (isRecording() && inputs.some(isTracked)) {
+    return styledActivation(conv2d(x, weight, undefined, { padding }), options);
+  }
+  const geometry = { stride: [1, 1], padding: [padding, padding], groups: 1 } as const;
+  return convKernels.conv2d(x, weight, geometry, { ...LRELU, bias, scale: demodulation, noise });
 }
 
 const demodulationOp: Op<{ epsilon: number }> = {

@@ -38,9 +38,7 @@ class StyledConv extends Module {
   }
 
   forward(x: Tensor, w: Tensor, noise: Tensor | undefined): Tensor {
-    const { products, demodulation } = this.conv.parts(x, w);
-    return ops.styledActivation(products, {
-      demodulation: demodulation!,
+    return this.conv.styled(x, w, {
       bias: this.bias.value,
       noise: noise && { map: noise, strength: this.strength.value },
     });

@@ -45,25 +45,29 @@ export class ModulatedConv extends Module {
 
   /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
-    const { products, demodulation } = this.parts(x, w);
+    const { modulated, weight, demodulation } = this.modulate(x, w);
+    const products = this.convolve(modulated, weight);
     if (!demodulation) return offset ? ops.add(products, offset) : products;
     const factor = overPixels(demodulation);
     return offset ? ops.multiplyAdd(products, factor, offset) : ops.mul(products, factor);
   }
 
-  /**
-   * conv(x ⊙ s) [B, O, H, W] and, where there is one, d [B, O], which is still to be multiplied with it: for a layer
-   * that does this in one pass with what follows.
-   */
-  parts(x: Tensor, w: Tensor): { products: Tensor; demodulation?: Tensor } {
+  /** √2 · lrelu(y + strength · noise + bias), slope 0.2, for a convolution with demodulation. */
+  styled(x: Tensor, w: Tensor, following: Omit<ops.StyledOptions, 'demodulation'>): Tensor {
+    const { modulated, weight, demodulation } = this.modulate(x, w);
+    const options = { ...following, demodulation: demodulation! };
+    if (this.blur) return ops.styledActivation(this.convolve(modulated, weight), options);
+    return ops.styledConv2d(modulated, weight, options);
+  }
+
+  /** x ⊙ s, W and, where there is one, d [B, O]. */
+  private modulate(x: Tensor, w: Tensor): { modulated: Tensor; weight: Tensor; demodulation?: Tensor } {
     const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
     const style = this.modulation.forward(w);
-    if (!this.demodulate) return { products: this.convolve(ops.mul(x, overPixels(ops.mul(style, this.c))), weight) };
+    if (!this.demodulate) return { modulated: ops.mul(x, overPixels(ops.mul(style, this.c))), weight };
     const energy = ops.sumProduct(weight, weight, { axes: [2, 3] });
-    return {
-      products: this.convolve(ops.mul(x, overPixels(style)), weight),
-      demodulation: ops.demodulation(style, energy, EPSILON / this.c ** 2),
-    };
+    const demodulation = ops.demodulation(style, energy, EPSILON / this.c ** 2);
+    return { modulated: ops.mul(x, overPixels(style)), weight, demodulation };
   }
 
   private convolve(x: Tensor, weight: Tensor): Tensor {
