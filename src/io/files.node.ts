@@ -1,5 +1,6 @@
 /** Folders of the disk, for Node. The twin for pages is files.web.ts. */
 import fs from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { UserError } from './errors.ts';
 import { type FileContent, type Folder, nameParts, type RandomAccess, sortedNames } from './folder.ts';
@@ -16,6 +17,19 @@ export async function openFolder(path: string, { create = false } = {}): Promise
     await fs.mkdir(path, { recursive: true });
   }
   return new DiskFolder(path);
+}
+
+/**
+ * The user's folder for what can be computed anew, made if it is not there: wgrad in $XDG_CACHE_HOME, or in ~/.cache
+ * @throws UserError where it cannot be made
+ */
+export async function openCacheFolder(): Promise<Folder> {
+  const { XDG_CACHE_HOME = '' } = process.env;
+  const base = path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : path.join(os.homedir(), '.cache');
+  const folder = path.join(base, 'wgrad');
+  return openFolder(folder, { create: true }).catch(error => {
+    throw new UserError(`${folder} cannot be made: ${error.message}; set XDG_CACHE_HOME to a folder for caches`);
+  });
 }
 
 /** Opens the file at `path` for reading in pieces. @throws UserError where there is none */

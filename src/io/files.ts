@@ -4,7 +4,7 @@
  */
 import type { FileContent, Folder } from './folder.ts';
 
-export { openFile, openFolder, pathKind } from '#files';
+export { openCacheFolder, openFile, openFolder, pathKind } from '#files';
 export { BlobFile, type FileContent, type Folder, type RandomAccess } from './folder.ts';
 
 const temporaryPrefix = '.tmp-';

@@ -17,6 +17,11 @@ export async function openFolder(path: string, { create = false } = {}): Promise
   return relativePath(path) ? root.folder(relativePath(path)) : root;
 }
 
+/** The folder for what can be computed anew, made if it is not there. */
+export async function openCacheFolder(): Promise<Folder> {
+  return openFolder('cache', { create: true });
+}
+
 /** Opens the file at `path` for reading in pieces. @throws UserError where there is none */
 export async function openFile(path: string): Promise<RandomAccess> {
   if ((await pathKind(path)) !== 'file') throw new UserError(`There is no file ${path} in this page's storage`);

@@ -1,0 +1,6 @@
+import type { Family } from '../variants.ts';
+import { CONV_TRANSPOSE2D, CONV2D, WEIGHT_GRADIENT } from './convVariants.ts';
+import { MATMUL } from './matmul.ts';
+
+/** The ops with several ways to compute them. */
+export const families = [CONV2D, CONV_TRANSPOSE2D, WEIGHT_GRADIENT, MATMUL] as unknown as readonly Family<unknown>[];

@@ -1,0 +1,75 @@
+import type { Device } from '../../runtime/device.ts';
+import { type Measured, tuneProblem } from '../../runtime/tuner.ts';
+import { type Met, type Variant, variantText } from '../../runtime/variants.ts';
+import { createTraining } from '../run.ts';
+import type { Options, Recipe } from '../training.ts';
+import type { TuningCache } from './cache.ts';
+import { traceSteps } from './trace.ts';
+
+export interface TuneOptions {
+  readonly recipe: Recipe;
+  readonly options: Options;
+  /** Seconds after which no further class is begun. */
+  readonly budget: number;
+  /** Leave out the classes that are remembered already. */
+  readonly onlyNew?: boolean;
+  readonly cache: TuningCache;
+  readonly message?: (text: string) => void;
+  /** Told of each class when it is measured. */
+  readonly progress?: (tuned: TunedClass, done: number, count: number) => void;
+}
+
+/** A class of problems, measured. */
+export interface TunedClass {
+  /** The family and the class. */
+  readonly name: string;
+  /** Times that a step meets it, where steps are traced once. */
+  readonly count: number;
+  readonly flop: number;
+  readonly before: Variant;
+  readonly best: Variant | undefined;
+  readonly measured: readonly Measured[];
+}
+
+export interface Tuning {
+  readonly classes: readonly TunedClass[];
+  /** Classes for which there was no time. */
+  readonly left: readonly string[];
+  /** Classes that were remembered already. */
+  readonly known: number;
+}
+
+/**
+ * Measures the variants for the problems that a recipe's steps meet, those with the most arithmetic first, remembers
+ * the fastest of each class, and writes them when all are done. The device is to be given back afterwards.
+ */
+export async function tuneRecipe(
+  device: Device,
+  { recipe, options, budget, onlyNew = false, cache, message, progress }: TuneOptions,
+): Promise<Tuning> {
+  const end = performance.now() + 1000 * budget;
+  const training = await createTraining(recipe, { device, options, message });
+  await traceSteps(device, training);
+  const all = [...device.choices.met].map(([name, met]) => ({ name, ...met, work: workOf(met) }));
+  const wanted = all.filter(({ family, problem }) => !(onlyNew && cache.has(family, problem)));
+  wanted.sort((a, b) => b.work - a.work);
+  const classes: TunedClass[] = [];
+  for (const { name, family, problem, variant: before, count } of wanted) {
+    if (performance.now() > end) break;
+    const { measured, best } = await tuneProblem(device, family, problem, { current: before });
+    device.trim();
+    if (best) cache.remember(family, problem, best);
+    classes.push({ name, count, flop: family.flop(problem), before, best, measured });
+    progress?.(classes[classes.length - 1], classes.length, wanted.length);
+    for (const { variant, failure } of measured) {
+      if (failure) message?.(`${name}: ${variantText(variant)} is left out: ${failure}`);
+    }
+  }
+  if (classes.length > 0) await cache.save();
+  const left = wanted.slice(classes.length).map(({ name }) => name);
+  return { classes, left, known: all.length - wanted.length };
+}
+
+function workOf({ family, problem, count }: Met): number {
+  return family.flop(problem) * count;
+}
