@@ -17,6 +17,7 @@ const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   start: () => import('./start.ts'),
   train: () => import('./train.ts'),
   profile: () => import('./profile.ts'),
+  tune: () => import('./tune.ts'),
   doctor: () => import('./doctor.ts'),
   verify: () => import('./verify.ts'),
   web: () => import('./web.ts'),

@@ -8,6 +8,7 @@ import { profileText } from '../train/profile/text.ts';
 import { profileTraining } from '../train/profile/training.ts';
 import { recipes } from '../train/recipes/index.ts';
 import { createTraining } from '../train/run.ts';
+import { applyTuning } from '../train/tune/cache.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
 import { findRecipe } from './userRecipe.ts';
@@ -57,6 +58,7 @@ export const verb: Verb = {
     const device = await Device.open({ adapter });
     try {
       if (!json) console.log(`${recipe.name} on ${device.adapter.name}, ${steps} steps`);
+      await applyTuning(device);
       const message = (text: string) => console.error(text);
       const training = await createTraining(recipe, { device, options, message });
       const profile = await profileTraining(device, training, steps);

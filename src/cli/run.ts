@@ -2,8 +2,10 @@ import { join } from 'node:path';
 import { Device } from '../runtime/device.ts';
 import { Progress } from '../train/progress.ts';
 import { createTraining, type RunOutcome, trainAndReport } from '../train/run.ts';
+import { applyVariants, type RunConfig } from '../train/runConfig.ts';
 import type { Options, Recipe, Training } from '../train/training.ts';
 import { refuseRun, type TakenFolder, takeFolder } from './runFolder.ts';
+import { tuneFirst } from './tune.ts';
 
 export interface TrainingRun {
   readonly recipe: Recipe;
@@ -15,14 +17,20 @@ export interface TrainingRun {
   /** The folder of the run that goes on, in place of `out`. */
   readonly resume?: string;
   readonly adapter?: string;
+  /** config.json of the run that goes on. */
+  readonly resumed?: RunConfig;
+  /** Measure the kernels' variants before, where that has not been done on this adapter. */
+  readonly tune?: boolean;
 }
 
 /** A run from its options to its report, on the terminal. SIGINT and SIGTERM save it and end it. */
 export async function runTraining(run: TrainingRun): Promise<number> {
   const { recipe, options } = run;
   if (run.out !== undefined && run.resume === undefined) refuseRun(run.out);
+  if (run.tune) await tuneFirst(run);
   const device = await Device.open({ adapter: run.adapter });
   try {
+    await applyVariants(configOf(run), device);
     for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
     console.log(`${recipe.name} on ${device.adapter.name}`);
     const progress = new Progress(process.stdout);
@@ -41,8 +49,12 @@ export async function runTraining(run: TrainingRun): Promise<number> {
   }
 }
 
+function configOf({ name, options, resumed }: TrainingRun): RunConfig {
+  return { ...resumed, recipe: name, options };
+}
+
 async function trainOnTerminal(
-  { name, options }: TrainingRun,
+  run: TrainingRun,
   device: Device,
   training: Training,
   { folder }: TakenFolder,
@@ -51,7 +63,7 @@ async function trainOnTerminal(
 ): Promise<RunOutcome> {
   try {
     return await trainAndReport({
-      config: { recipe: name, options },
+      config: configOf(run),
       device,
       training,
       folder,

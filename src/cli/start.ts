@@ -19,8 +19,8 @@ const preset = (steps: number) => ({
 const STEPS = 160;
 
 export const verb: Verb = {
-  usage: 'start [--steps N] [--seed N] [--out DIR] [--adapter NAME]',
-  about: 'Trains E2Style on procedural faces for a few minutes and leaves a report.',
+  usage: 'start [--steps N] [--seed N] [--out DIR] [--tune] [--adapter NAME]',
+  about: 'Trains E2Style on procedural faces for a few minutes and leaves a report; --tune first measures the kernels.',
   async run(args) {
     const { values } = parseArgs({
       args,
@@ -28,6 +28,7 @@ export const verb: Verb = {
         steps: { type: 'string' },
         seed: { type: 'string' },
         out: { type: 'string' },
+        tune: { type: 'boolean' },
         adapter: { type: 'string' },
       },
     });
@@ -35,7 +36,7 @@ export const verb: Verb = {
     const steps = Number(values.steps ?? STEPS);
     const defaults = { ...recipe.defaults, ...preset(steps) };
     const options = await resolveOptions(recipe.name, defaults, {
-      flags: { ...values, out: undefined, adapter: undefined },
+      flags: { steps: values.steps, seed: values.seed },
       set: [],
     });
     console.log(
@@ -44,6 +45,13 @@ export const verb: Verb = {
           ? ` Stages are dropped at steps ${options.abortAt} by schedule, to measure what one costs.`
           : ''),
     );
-    return runTraining({ recipe, name: recipe.name, options, out: values.out, adapter: values.adapter });
+    return runTraining({
+      recipe,
+      name: recipe.name,
+      options,
+      out: values.out,
+      adapter: values.adapter,
+      tune: values.tune,
+    });
   },
 };

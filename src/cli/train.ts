@@ -35,6 +35,7 @@ const OPTIONS: Record<string, string> = {
   '--config FILE': 'settings to start from, as config.json of a run',
   '--out DIR': 'the folder of the run; by default the next one under runs/',
   '--resume DIR': 'goes on with a run from its newest checkpoint',
+  '--tune': 'first measures which variant of each kernel is fastest here, once for each adapter',
   '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
 };
 
@@ -65,6 +66,7 @@ export const verb: Verb = {
         set: { type: 'string', multiple: true },
         out: { type: 'string' },
         resume: { type: 'string' },
+        tune: { type: 'boolean' },
         adapter: { type: 'string' },
       },
     });
@@ -87,7 +89,8 @@ export const verb: Verb = {
     const recipe = await findRecipe('train', name);
     const config = given.config ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
     const options = await resolveOptions(name, recipe.defaults, { config, flags, set: given.set ?? [] });
-    return runTraining({ recipe, name, options, out: given.out, resume: given.resume, adapter: given.adapter });
+    const { out, resume, adapter } = given;
+    return runTraining({ recipe, name, options, out, resume, adapter, resumed, tune: values.tune === true });
   },
 };
 

@@ -51,15 +51,20 @@ export async function tuneProblem<Problem>(
   const programs: Program<Tensor>[] = [];
   const measured: Measured[] = [];
   try {
-    for (const variant of variants) {
+    // All are compiled side by side, and run one after the other.
+    const started = variants.map(variant => ({
+      variant,
+      ...start(device, () => family.run(operands, problem, variant)),
+    }));
+    for (const { variant, program, compiled } of started) {
       try {
-        const program = device.record('variant', () => family.run(operands, problem, variant));
-        await Promise.all([...program.kernels()].map(kernel => kernel.compile()));
+        await compiled;
         const failure = judge.failureOf(await device.scope('result', () => cast(program.run(), 'f32').read()));
         if (failure === undefined) programs.push(program);
         else program.release();
         measured.push({ variant, failure });
       } catch (error) {
+        program.release();
         measured.push({ variant, failure: (error as Error).message.split('\n')[0] });
       }
     }
@@ -75,6 +80,13 @@ export async function tuneProblem<Problem>(
     for (const program of programs) program.release();
     for (const operand of operands) device.discard(operand);
   }
+}
+
+function start(device: Device, run: () => Tensor): { program: Program<Tensor>; compiled: Promise<unknown> } {
+  const program = device.record('variant', run);
+  const compiled = Promise.all([...program.kernels()].map(kernel => kernel.compile()));
+  compiled.catch(() => {}); // told when its turn comes
+  return { program, compiled };
 }
 
 /** Kept tensors of a problem's operands with these values. */

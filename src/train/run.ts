@@ -41,8 +41,14 @@ export async function trainAndReport({ config, device, training, folder, watcher
     await writeConfig(folder, config, device);
     await watcher?.begins?.();
   };
+  let used = 0;
+  const saves = async () => {
+    const { size } = device.choices.met;
+    if (size > used) await writeConfig(folder, config, device);
+    used = size;
+  };
   const { recipe, options } = config;
-  const result = await train({ device, training, folder, options, watcher: { ...watcher, begins } });
+  const result = await train({ device, training, folder, options, watcher: { ...watcher, begins, saves } });
   if (!result.finished) return { ...result, weights: [], report: undefined };
   const weights = await exportWeights(folder, training);
   const html = runReport(recipe, options, device, training, result);

@@ -21,6 +21,8 @@ export interface Watcher {
    * Once, before the first step: the checkpoint, if there is one, fits, and from here on the run's folder is written.
    */
   begins?(): Promise<void>;
+  /** Before a checkpoint is written. */
+  saves?(): Promise<void>;
   /** After each ring of steps. */
   progress?(status: RunStatus): void;
   message?(text: string): void;
@@ -294,7 +296,8 @@ class Loop {
 
   /** Writes a checkpoint. */
   async save(step: number, wallSeconds: number): Promise<void> {
-    const { training, options } = this.run;
+    const { training, options, watcher } = this.run;
+    await watcher?.saves?.();
     await this.log.flush();
     const unseen = (await this.unseen()).map(encodeStep);
     const state: RunState = {

@@ -2,7 +2,7 @@ import type { Folder } from '../io/files.ts';
 import { Device, DeviceLost } from '../runtime/device.ts';
 import { recipes } from '../train/recipes/index.ts';
 import { createTraining, trainAndReport } from '../train/run.ts';
-import type { RunConfig } from '../train/runConfig.ts';
+import { applyVariants, type RunConfig } from '../train/runConfig.ts';
 import type { Watcher } from '../train/trainer.ts';
 import type { Training } from '../train/training.ts';
 
@@ -39,6 +39,7 @@ export class Session {
     const { config, watcher } = this.options;
     const { recipe, options } = config;
     this.device ??= await Device.open();
+    if (!this.training) await applyVariants(config, this.device);
     this.training ??= await createTraining(recipes[recipe], {
       device: this.device,
       options,

@@ -37,12 +37,12 @@ export async function readConfig(folder: Folder): Promise<RunConfig> {
 }
 
 function checkedConfig(text: string, where: string): RunConfig {
-  const { recipe, options } = parseConfig(text, where);
+  const { recipe, options, ...run } = parseConfig(text, where);
   if (!Object.hasOwn(recipes, recipe)) {
     throw new UserError(`${where}: the page has no recipe '${recipe}'; it has ${Object.keys(recipes).join(', ')}`);
   }
   const assignments = Object.entries(options).map(([key, value]) => ({ key, value, where }));
-  return { recipe, options: assignOptions(recipe, recipes[recipe].defaults, assignments) };
+  return { ...run, recipe, options: assignOptions(recipe, recipes[recipe].defaults, assignments) };
 }
 
 /** The run in storage as the page shows it. */

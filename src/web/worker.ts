@@ -10,6 +10,7 @@ import { createTraining } from '../train/run.ts';
 import type { RunConfig } from '../train/runConfig.ts';
 import type { Watcher } from '../train/trainer.ts';
 import type { Options } from '../train/training.ts';
+import { applyTuning } from '../train/tune/cache.ts';
 import type { FromWorker, Phase, RecipeChoice, ToWorker } from './messages.ts';
 import { Session } from './session.ts';
 import { createRun, describeRun, discardRun, exportRun, importRun, openRun, readConfig } from './storage.ts';
@@ -165,6 +166,7 @@ async function profileSteps(recipe: string, settings: Readonly<Record<string, st
   phase('profiling');
   const device = await Device.open();
   try {
+    await applyTuning(device);
     const training = await createTraining(recipes[recipe], { device, options, message: watcher.message });
     const { report, memory, picture, trace } = await profileTraining(device, training, PROFILED_STEPS);
     const blob = new Blob([JSON.stringify(trace())], { type: 'application/json' });

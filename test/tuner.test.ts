@@ -1,0 +1,205 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { openCacheFolder, openFolder } from '../src/io/files.ts';
+import { families } from '../src/runtime/kernels/families.ts';
+import { MATMUL, matmul, type Product } from '../src/runtime/kernels/matmul.ts';
+import { race } from '../src/runtime/race.ts';
+import { tuneProblem } from '../src/runtime/tuner.ts';
+import { type Family, sameVariant, type Variant, variantText } from '../src/runtime/variants.ts';
+import { applyVariants, parseConfig, writeConfig } from '../src/train/runConfig.ts';
+import { TuningCache } from '../src/train/tune/cache.ts';
+import { useDevice } from './device.ts';
+import { temporaryFolder } from './runs.ts';
+
+const on = useDevice();
+const root = temporaryFolder();
+
+const product: Product = {
+  ...{ batch: 1, batchA: 1, batchB: 1, m: 20, n: 24, k: 12 },
+  ...{ transposeA: false, transposeB: false, half: false },
+};
+const key = `matmul ${MATMUL.shapeClass(product)}`;
+const quick = { rounds: 1, turn: 1 };
+
+describe('tuneProblem', () => {
+  test('measures every variant, and takes one of them', async () => {
+    const { device } = on;
+    const { measured, best } = await tuneProblem(device, MATMUL, product, quick);
+    const offered = MATMUL.variants(product, device).map(variantText);
+    expect(measured.map(({ variant }) => variantText(variant))).toEqual(offered);
+    for (const { ms, failure } of measured) {
+      expect(failure).toBeUndefined();
+      expect(ms).toBeGreaterThan(0);
+    }
+    expect(offered).toContain(variantText(best!));
+  });
+
+  test('drops what is wrong, in any element, and what does not compile', async () => {
+    const { device } = on;
+    const [right] = MATMUL.variants(product, device);
+    const broken = (kernel: string): Variant => ({ kernel, tile: {} });
+    const family: Family<Product> = {
+      ...MATMUL,
+      variants: () => [right, broken('one'), broken('nan'), broken('uncompiled')],
+      run(operands, problem, variant) {
+        if (variant === right) return MATMUL.run(operands, problem, right);
+        const y = MATMUL.run(operands, problem, right);
+        const at = variant.kernel === 'one' ? 101 : 0;
+        const store = {
+          one: 'y[101] = 7.5;',
+          nan: 'y[0] = bitcast<f32>(0x7fc00000u + u32(abs(y[1]) > 1e9));',
+          uncompiled: 'y[0] = nothing;',
+        };
+        const source =
+          '@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n' +
+          `@compute @workgroup_size(1) fn main() { ${store[variant.kernel as 'one']} }`;
+        expect(at).toBeLessThan(y.size);
+        device.dispatch(device.kernel({ name: `broken ${variant.kernel}`, source }), [y], [], [1]);
+        return y;
+      },
+    };
+    const { measured, best } = await tuneProblem(device, family, product, quick);
+    expect(best).toBe(right);
+    const failures = measured.map(({ failure }) => failure);
+    expect(failures[0]).toBeUndefined();
+    expect(failures[1]).toMatch(/^element \[0, 4, 5\] is 7\.5, and not /);
+    expect(failures[2]).toMatch(/^element \[0, 0, 0\] is NaN, and not /);
+    expect(failures[3]).toContain('broken uncompiled');
+    expect(measured.slice(1).every(({ ms }) => ms === undefined)).toBe(true);
+  });
+});
+
+test('a race gives no second turn to what is hopeless', async () => {
+  const turns = [0, 0, 0];
+  const sleep = (i: number, ms: number) => () => {
+    turns[i]++;
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  };
+  const times = await race(on.device, [sleep(0, 1), sleep(1, 60), sleep(2, 1)], { rounds: 3, turn: 1, hopeless: 10 });
+  expect(turns[1]).toBe(2);
+  expect(turns[0]).toBeGreaterThan(3);
+  expect(times[1]).toBeGreaterThan(10 * Math.min(times[0], times[2]));
+});
+
+/** What a product of these sizes is computed with. */
+const chosen = (): Variant => {
+  on.device.scope('product', () => matmul(on.device.empty([20, 12]), on.device.empty([12, 24])));
+  return on.device.choices.met.get(key)!.variant;
+};
+
+describe('the cache', () => {
+  const path = join(root, 'cache');
+  const file = join(path, 'tuning.json');
+  beforeEach(() => {
+    mkdirSync(path, { recursive: true });
+    on.device.choices.prefer(undefined);
+  });
+  const open = async () => TuningCache.open(on.device, await openFolder(path));
+  const last = () => MATMUL.variants(product, on.device).at(-1)!;
+  const family = MATMUL as Family<unknown>;
+
+  test('remembers what is fastest, and the device takes it', async () => {
+    const cache = await open();
+    expect(cache.has(family, product)).toBe(false);
+    expect(sameVariant(chosen(), last())).toBe(false);
+    cache.remember(family, product, last());
+    await cache.save();
+    const again = await open();
+    expect(again.has(family, product)).toBe(true);
+    again.apply(on.device);
+    expect(sameVariant(chosen(), last())).toBe(true);
+  });
+
+  test('keeps what it says of other adapters', async () => {
+    const content = JSON.parse(readFileSync(file, 'utf8'));
+    content.adapters['Some GPU, 1.2'] = { matmul: { shaders: 'abc', classes: { x: 'gemm' } } };
+    writeFileSync(file, JSON.stringify(content));
+    await (await open()).save();
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(content);
+  });
+
+  test('forgets what was measured of other shaders', async () => {
+    const content = JSON.parse(readFileSync(file, 'utf8'));
+    const [adapter] = Object.keys(content.adapters);
+    content.adapters[adapter].matmul.shaders = '0'.repeat(64);
+    writeFileSync(file, JSON.stringify(content));
+    expect((await open()).has(family, product)).toBe(false);
+  });
+
+  test.each(['', '{', 'null', '[]', '{"version":1}', '{"version":1,"adapters":null}', '{"version":99,"adapters":{}}'])(
+    'that holds %j is ignored, and written anew',
+    async text => {
+      writeFileSync(file, text);
+      const cache = await open();
+      expect(cache.has(family, product)).toBe(false);
+      cache.remember(family, product, last());
+      await cache.save();
+      expect((await open()).has(family, product)).toBe(true);
+    },
+  );
+
+  test('of variants that are none, or that no family offers, changes nothing', async () => {
+    const cache = await open();
+    const [usual] = MATMUL.variants(product, on.device);
+    cache.remember(family, product, { kernel: 'gemm', tile: { TILE_M: 4096 } });
+    await cache.save();
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace(
+        /("matmul": \{\s*"shaders": "\w+",\s*"classes": \{)/,
+        '$1 "y": 5, "z": "../x",',
+      ),
+    );
+    (await open()).apply(on.device);
+    expect(sameVariant(chosen(), usual)).toBe(true);
+  });
+
+  test('lies where the system keeps caches', async () => {
+    const before = process.env.XDG_CACHE_HOME;
+    process.env.XDG_CACHE_HOME = join(root, 'xdg');
+    try {
+      expect((await openCacheFolder()).path).toBe(join(root, 'xdg', 'wgrad'));
+    } finally {
+      if (before === undefined) delete process.env.XDG_CACHE_HOME;
+      else process.env.XDG_CACHE_HOME = before;
+    }
+  });
+
+  test('every family has shaders whose change would show', () => {
+    for (const { shaders } of families) expect(shaders.every(({ source }) => source.includes('@compute'))).toBe(true);
+  });
+});
+
+describe('config.json', () => {
+  const config = { recipe: 'parsing', options: {}, adapter: { name: 'A', driver: 'B' } };
+
+  test('has the variants of its run', () => {
+    const variants = { [key]: 'gemm TILE_M=64' };
+    expect(parseConfig(JSON.stringify({ ...config, variants }), 'x')).toMatchObject({ adapter: 'A', variants });
+    expect(parseConfig(JSON.stringify({ recipe: 'parsing', options: {} }), 'x').variants).toEqual({});
+  });
+
+  test('lets the run go on with them on its adapter, whatever else was measured, and on no other', async () => {
+    const { device } = on;
+    const variants = MATMUL.variants(product, device);
+    const folder = await openFolder(join(root, 'run'), { create: true });
+    const run = { recipe: 'parsing', options: {}, adapter: device.adapter.name };
+    await writeConfig(folder, { ...run, variants: { [key]: variantText(variants[2]), other: 'gemm' } }, device);
+    const read = parseConfig(await folder.readText('config.json'), 'x');
+    expect(read.variants).toMatchObject({ [key]: variantText(chosen()), other: 'gemm' });
+    device.choices.set(key, variants[1]);
+    await applyVariants({ ...read, variants: { [key]: variantText(variants[2]) } }, device);
+    expect(sameVariant(chosen(), variants[2])).toBe(true);
+    device.choices.set(key, variants[1]);
+    await applyVariants({ ...read, adapter: 'another', variants: { [key]: variantText(variants[2]) } }, device);
+    expect(sameVariant(chosen(), variants[1])).toBe(true);
+  });
+
+  test.each([[5], ['x'], [{ a: 5 }], [{ a: '../x' }], [null]])('with %j for them is refused', variants => {
+    expect(() => parseConfig(JSON.stringify({ ...config, variants }), 'x')).toThrow(
+      'x: its variants are not those of a run',
+    );
+  });
+});
