@@ -80,7 +80,8 @@ const fusedOp: Op<Fused> = {
   vjp: (g, { inputs: [x, w, bias], output, attributes: { slope, gain, ...geometry }, needs }) => {
     const isLinear = slope === 1 && gain === 1;
     // Where nobody differentiates again, one pass makes the gradients of activation and bias.
-    const both = !isLinear && needs[2] && !isRecording() ? activationGradient(g, output, { slope, gain }) : undefined;
+    const isOnePass = !isLinear && needs[2] && !isRecording() && !g.parts;
+    const both = isOnePass ? activationGradient(g, output, { slope, gain }) : undefined;
     const gy = both?.input ?? (isLinear ? g : leakyMask(g, output, { slope, gain }));
     return [
       needs[0] ? apply(transposeOp, [gy, w], { ...geometry, size: planeOf(x) }) : undefined,
