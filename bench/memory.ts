@@ -8,6 +8,7 @@
  * of all programs as planned, and what the largest needs at least, in MiB, without and with checkpointing. Parameters,
  * gradients and the optimisers' state come on top; they alone are really allocated here.
  */
+import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { applyEffects } from '../src/autograd/effects.ts';
 import { add, affine, grad, stopGradient } from '../src/autograd/index.ts';
@@ -150,12 +151,13 @@ if (!values.json) {
   console.log(`batches of ${batch}; MiB\n`);
   console.log('system       size   without: planned   needed   with: planned   needed   with / without   plan s');
 }
+const alone = names.length * values.size.length === 1;
 for (const name of names) {
   for (const size of values.size.map(Number)) {
-    const [without, saved] = [await planned(name, size, false), await planned(name, size, true)];
-    const ratio = saved.planned / without.planned;
-    rows.push({ system: name, size, batch, without, with: saved, ratio });
+    const row = alone ? await compare(name, size) : inProcess(name, size);
+    rows.push(row);
     if (values.json) continue;
+    const { without, with: saved, ratio } = row;
     const numbers = [without.planned, without.needed, saved.planned, saved.needed].map(mib => mib.toFixed(0));
     const cells = [name.padEnd(11), String(size).padStart(6)];
     cells.push(...numbers.map((cell, i) => cell.padStart([19, 9, 16, 9][i])));
@@ -164,6 +166,24 @@ for (const name of names) {
   }
 }
 if (values.json) console.log(JSON.stringify({ rows }, null, 2));
+
+async function compare(system: string, size: number) {
+  const [without, saved] = [await planned(system, size, false), await planned(system, size, true)];
+  return { system, size, batch, without, with: saved, ratio: saved.planned / without.planned };
+}
+
+/** The same in a process of its own: some gigabytes of weights are gone for certain only when it ends. */
+function inProcess(system: string, size: number): Awaited<ReturnType<typeof compare>> {
+  const options = [
+    '--size',
+    `${size}`,
+    '--batch',
+    `${batch}`,
+    ...(values.adapter ? ['--adapter', values.adapter] : []),
+  ];
+  const command = [process.argv[1], 'bench/memory.ts', system, ...options, '--json'];
+  return JSON.parse(execFileSync(process.execPath, command, { encoding: 'utf8' })).rows[0];
+}
 
 /** The programs of a step, in MiB. A device of its own: what one system allocates is gone with it. */
 async function planned(name: string, size: number, checkpointing: boolean) {
