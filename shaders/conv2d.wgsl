@@ -31,6 +31,8 @@
 //: let EPILOGUE = 0
 //: let SCALED = 0
 //: let NOISY = 0
+// 1 where x is multiplied with a style per sample and channel first, styles [N, C] (modulation).
+//: let STYLED = 0
 // The vectors that a window's line touches.
 //: let WINDOW = (SHIFT + STRIDE * (4 * VECTORS - 1) + TAPS + 3) / 4
 
@@ -86,7 +88,10 @@ alias Stored = Result;
 @group(0) @binding(0) var<storage, read> input: array<Pixels>;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
-@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<uniform> params: Params;
+//: if STYLED
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<storage, read> styles: array<f32>;
+//: end
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY + STYLED)) var<uniform> params: Params;
 
 const BLOCK = 16u;
 
@@ -181,13 +186,18 @@ fn main(
 //: end
 //: end
         for (var c = start; c < min(start + BLOCK, group_channels); c++) {
+//: if STYLED
+          let style = styles[sample * params.channels + group * group_channels + c];
+//: else
+          let style = 1.0;
+//: end
 //: for r in 0..ROWS
           let origin$r = line$r + i32(c) * plane;
 //: for v in 0..WINDOW
 //: if VECTOR_INPUT
-          let p$(r)_$v = vec4f(input[origin$r + at$v]) * mask$(r)_$v;
+          let p$(r)_$v = vec4f(input[origin$r + at$v]) * (mask$(r)_$v * style);
 //: else
-          let p$(r)_$v = mask$(r)_$v * vec4f(vec4<Number>(
+          let p$(r)_$v = (mask$(r)_$v * style) * vec4f(vec4<Number>(
             input[origin$r + at$v.x], input[origin$r + at$v.y], input[origin$r + at$v.z], input[origin$r + at$v.w]));
 //: end
 //: end

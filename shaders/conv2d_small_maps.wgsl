@@ -30,6 +30,8 @@
 //: let EPILOGUE = 0
 //: let SCALED = 0
 //: let NOISY = 0
+// 1 where x is multiplied with a style per sample and channel first, styles [N, C] (modulation).
+//: let STYLED = 0
 
 //: if HALF
 enable f16;
@@ -64,7 +66,10 @@ alias Result = f32;
 @group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Result>;
-@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<uniform> params: Params;
+//: if STYLED
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<storage, read> styles: array<f32>;
+//: end
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY + STYLED)) var<uniform> params: Params;
 
 const BLOCK = 16u;
 
@@ -97,8 +102,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 //: end
 //: end
 //: for s in 0..SAMPLES
+//: if STYLED
+      let style$s = styles[image$s / $(H * W) + c];
+//: else
+      let style$s = 1.0;
+//: end
 //: for i in 0..H * W
-      let x$(s)_$i = f32(input[image$s + c * $(H * W) + $i]);
+      let x$(s)_$i = f32(input[image$s + c * $(H * W) + $i]) * style$s;
 //: end
 //: end
       // All loads stand before the arithmetic: mixed with it, lavapipe's compiler makes slower code.

@@ -23,6 +23,8 @@
 //: let EPILOGUE = 0
 //: let SCALED = 0
 //: let NOISY = 0
+// 1 where x is multiplied with a style per sample and channel first, styles [N, C] (modulation).
+//: let STYLED = 0
 
 //: if HALF
 enable f16;
@@ -70,7 +72,10 @@ alias Stored = Result;
 @group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
-@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<uniform> params: Params;
+//: if STYLED
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY)) var<storage, read> styles: array<f32>;
+//: end
+@group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY + STYLED)) var<uniform> params: Params;
 
 fn inner_range(z: u32) -> vec2u {
   let start = z % params.splits * params.split_length;
@@ -112,16 +117,27 @@ fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
   let plane = i32(column / area * params.channels + channel) * params.height;
   let i = i32(column % area / params.out_width) * $STRIDE_Y + a;
   let j = i32(column % params.out_width) * $STRIDE_X + b;
-  return vec4f(
+  let value = vec4f(
     pixel(plane, i, j), pixel(plane, i, j + $STRIDE_X), pixel(plane, i, j + $(2 * STRIDE_X)),
     pixel(plane, i, j + $(3 * STRIDE_X)));
+//: if STYLED
+  return value * styles[column / area * params.channels + channel];
+//: else
+  return value;
+//: end
 //: else
   let at = min(column + vec4u(0, 1, 2, 3), vec4u(columns - 1));
   let plane = vec4i(at / area * params.channels + channel) * params.height;
   let i = vec4i(at % area / params.out_width) * $STRIDE_Y + a;
   let j = vec4i(at % params.out_width) * $STRIDE_X + b;
-  return vec4f(
+  let value = vec4f(
     pixel(plane.x, i.x, j.x), pixel(plane.y, i.y, j.y), pixel(plane.z, i.z, j.z), pixel(plane.w, i.w, j.w));
+//: if STYLED
+  let s = at / area * params.channels + channel;
+  return value * vec4f(styles[s.x], styles[s.y], styles[s.z], styles[s.w]);
+//: else
+  return value;
+//: end
 //: end
 }
 

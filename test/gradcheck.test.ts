@@ -110,13 +110,14 @@ const cases: Record<string, Case[]> = {
       inputs: [
         [[2, 3, 4, 5], small],
         [[4, 3, 3, 3], small],
+        [[2, 3], positive],
         [[2, 4], positive],
         [[4], awayFromZero],
         [[2, 1, 4, 5], small],
       ],
-      run: (x, w, demodulation, bias, map) => {
+      run: (x, w, styles, demodulation, bias, map) => {
         const strength = x.device.tensor([0.7], [1]);
-        return ops.styledConv2d(x, w, { demodulation, bias, noise: { map, strength } });
+        return ops.styledConv2d(x, w, { styles, demodulation, bias, noise: { map, strength } });
       },
     },
   ],

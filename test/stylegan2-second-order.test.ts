@@ -45,8 +45,10 @@ vi.mock('../src/autograd/ops/styled.ts', async importOriginal => {
     const y = multiplyAdd(x, reshape(demodulation, [...demodulation.shape, 1, 1]), offset);
     return biasedLeakyRelu(y, perChannel(bias, x));
   };
-  const styledConv2d = (x: Tensor, weight: Tensor, options: ops.StyledOptions) =>
-    styledActivation(conv2d(x, weight, undefined, { padding: 1 }), options);
+  const styledConv2d = (x: Tensor, weight: Tensor, { styles, ...options }: ops.StyledConvOptions) => {
+    const modulated = mul(x, reshape(styles, [...styles.shape, 1, 1]));
+    return styledActivation(conv2d(modulated, weight, undefined, { padding: 1 }), options);
+  };
   return { ...original, styledActivation, styledConv2d };
 });
 

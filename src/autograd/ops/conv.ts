@@ -76,7 +76,7 @@ type Fused = kernels.ConvGeometry & Required<Activation>;
 /** The convolution with bias and activation in its kernel. */
 const fusedOp: Op<Fused> = {
   name: 'conv2d with bias',
-  forward: ([x, w, bias], { slope, gain, ...g }) => kernels.conv2d(x, w, g, { bias, slope, gain }),
+  forward: ([x, w, bias], { slope, gain, ...g }) => kernels.conv2d(x, w, g, { epilogue: { bias, slope, gain } }),
   vjp: (g, { inputs: [x, w, bias], output, attributes: { slope, gain, ...geometry }, needs }) => {
     const isLinear = slope === 1 && gain === 1;
     // Where nobody differentiates again, one pass makes the gradients of activation and bias.

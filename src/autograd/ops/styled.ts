@@ -69,19 +69,25 @@ export function styledActivation(x: Tensor, { demodulation, bias, noise }: Style
   return apply(styledOp, inputs, LRELU);
 }
 
+export interface StyledConvOptions extends StyledOptions {
+  /** What each map of x is multiplied by, [N, I]. */
+  readonly styles: Tensor;
+}
+
 /**
- * styledActivation of x [N, I, H, W] correlated with weight [O, I, K, K], K odd, size kept. Where no gradient is wanted
- * all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs it.
+ * styledActivation of x ⊙ styles, x [N, I, H, W], correlated with weight [O, I, K, K], K odd, size kept. Where no
+ * gradient is wanted all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs it.
  */
-export function styledConv2d(x: Tensor, weight: Tensor, options: StyledOptions): Tensor {
+export function styledConv2d(x: Tensor, weight: Tensor, { styles, ...options }: StyledConvOptions): Tensor {
   const padding = (weight.shape[2] - 1) / 2;
   const { demodulation, bias, noise } = options;
-  const inputs = [x, weight, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
+  const inputs = [x, weight, styles, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
   if (isRecording() && inputs.some(isTracked)) {
-    return styledActivation(conv2d(x, weight, undefined, { padding }), options);
+    return styledActivation(conv2d(mul(x, overPixels(styles)), weight, undefined, { padding }), options);
   }
   const geometry = { stride: [1, 1], padding: [padding, padding], groups: 1 } as const;
-  return convKernels.conv2d(x, weight, geometry, { ...LRELU, bias, scale: demodulation, noise });
+  const epilogue = { ...LRELU, bias, scale: demodulation, noise };
+  return convKernels.conv2d(x, weight, geometry, { styles, epilogue });
 }
 
 const demodulationOp: Op<{ epsilon: number }> = {

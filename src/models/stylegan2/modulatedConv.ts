@@ -45,8 +45,8 @@ export class ModulatedConv extends Module {
 
   /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
-    const { modulated, weight, demodulation } = this.modulate(x, w);
-    const products = this.convolve(modulated, weight);
+    const { styles, weight, demodulation } = this.parts(w);
+    const products = this.convolve(ops.mul(x, overPixels(styles)), weight);
     if (!demodulation) return offset ? ops.add(products, offset) : products;
     const factor = overPixels(demodulation);
     return offset ? ops.multiplyAdd(products, factor, offset) : ops.mul(products, factor);
@@ -54,20 +54,19 @@ export class ModulatedConv extends Module {
 
   /** √2 · lrelu(y + strength · noise + bias), slope 0.2, for a convolution with demodulation. */
   styled(x: Tensor, w: Tensor, following: Omit<ops.StyledOptions, 'demodulation'>): Tensor {
-    const { modulated, weight, demodulation } = this.modulate(x, w);
+    const { styles, weight, demodulation } = this.parts(w);
     const options = { ...following, demodulation: demodulation! };
-    if (this.blur) return ops.styledActivation(this.convolve(modulated, weight), options);
-    return ops.styledConv2d(modulated, weight, options);
+    if (!this.blur) return ops.styledConv2d(x, weight, { ...options, styles });
+    return ops.styledActivation(this.convolve(ops.mul(x, overPixels(styles)), weight), options);
   }
 
-  /** x ⊙ s, W and, where there is one, d [B, O]. */
-  private modulate(x: Tensor, w: Tensor): { modulated: Tensor; weight: Tensor; demodulation?: Tensor } {
+  /** s [B, I], W and, where there is one, d [B, O]. */
+  private parts(w: Tensor): { styles: Tensor; weight: Tensor; demodulation?: Tensor } {
     const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
-    const style = this.modulation.forward(w);
-    if (!this.demodulate) return { modulated: ops.mul(x, overPixels(ops.mul(style, this.c))), weight };
+    const styles = this.modulation.forward(w);
+    if (!this.demodulate) return { styles: ops.mul(styles, this.c), weight };
     const energy = ops.sumProduct(weight, weight, { axes: [2, 3] });
-    const demodulation = ops.demodulation(style, energy, EPSILON / this.c ** 2);
-    return { modulated: ops.mul(x, overPixels(style)), weight, demodulation };
+    return { styles, weight, demodulation: ops.demodulation(styles, energy, EPSILON / this.c ** 2) };
   }
 
   private convolve(x: Tensor, weight: Tensor): Tensor {

@@ -22,8 +22,16 @@ export interface ConvGeometry {
   readonly groups: number;
 }
 
-/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW], with what follows it, if anything does. */
-export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: Epilogue): Tensor {
+/** What the kernel of a convolution does beside it. */
+export interface Fusion {
+  /** What follows. */
+  readonly epilogue?: Epilogue;
+  /** What each map of x is multiplied by first (modulation), [N, C]. */
+  readonly styles?: Tensor;
+}
+
+/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW], with what stands before and behind it. */
+export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, { epilogue, styles }: Fusion = {}): Tensor {
   const { stride, padding, groups } = geometry;
   const [n, c, height, width] = x.shape;
   const [o, groupChannels, kh, kw] = w.shape;
@@ -37,7 +45,8 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: 
   const shape: Shape = [n, o, outHeight, outWidth];
   if (x.parts || isOversized(x, shape)) {
     const run = (xs: Tensor, ws: Tensor, g: number) => conv2d(xs, ws, { ...geometry, groups: g });
-    const y = convolveInSlices(x, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
+    const modulated = styles ? binary(x, styles.view([n, c, 1, 1]), 'x * y') : x;
+    const y = convolveInSlices(modulated, w, shape, groups, { inputAxis: 1, outputAxis: 0, run });
     return epilogue ? finish(y, epilogue) : y;
   }
   const half = isHalf('conv2d', x, w);
@@ -55,7 +64,7 @@ export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, epilogue?: 
     half,
     fused: epilogue !== undefined,
   };
-  return correlate({ x, w, sizes, steps: plainSteps(sizes), epilogue }, device.choices.of(CONV2D, sizes));
+  return correlate({ x, w, sizes, steps: plainSteps(sizes), epilogue, styles }, device.choices.of(CONV2D, sizes));
 }
 
 /** An epilogue in passes of its own, for a result in parts. */

@@ -74,6 +74,8 @@ export interface Correlation {
   readonly sizes: ConvSizes;
   readonly steps: WeightSteps;
   readonly epilogue?: Epilogue;
+  /** What each map of x is multiplied by first (modulation), [N, C]. */
+  readonly styles?: Tensor;
 }
 
 function shapeClass(sizes: ConvSizes): string {
@@ -182,14 +184,20 @@ export function correlate(correlation: Correlation, { kernel, tile }: Variant): 
   return correlateGemm(correlation, tile, kernel === 'matrix' ? CONV_GEMM.matrix : CONV_GEMM.gemm);
 }
 
-/** The numbers of conv_epilogue.wgsl, its tensors, and its words of the parameters. */
-function epilogueOf({ epilogue, sizes }: Correlation): { numbers: Tile; tensors: readonly Tensor[]; words: number[] } {
-  if (!epilogue) return { numbers: {}, tensors: [], words: [0, 0, 0] };
-  const { bias, slope, gain, scale, noise } = epilogue;
+/** What stands before and behind a convolution: numbers of the templates, tensors to bind, words of the parameters. */
+function fusionOf({ epilogue, styles, sizes }: Correlation): {
+  numbers: Tile;
+  tensors: readonly Tensor[];
+  words: number[];
+} {
+  const { bias, slope = 0, gain = 0, scale, noise } = epilogue ?? {};
+  const flags = { EPILOGUE: bias, SCALED: scale, NOISY: noise, STYLED: styles };
+  const optional = [bias, scale, noise?.map, noise?.strength, styles];
+  const noiseStride = noise && noise.map.shape[0] > 1 ? sizes.outHeight * sizes.outWidth : 0;
   return {
-    numbers: { EPILOGUE: 1, SCALED: Number(scale !== undefined), NOISY: Number(noise !== undefined) },
-    tensors: [bias, ...(scale ? [scale] : []), ...(noise ? [noise.map, noise.strength] : [])],
-    words: [floatBits(slope), floatBits(gain), noise && noise.map.shape[0] > 1 ? sizes.outHeight * sizes.outWidth : 0],
+    numbers: Object.fromEntries(Object.entries(flags).map(([name, tensor]) => [name, Number(tensor !== undefined)])),
+    tensors: optional.filter(tensor => tensor !== undefined),
+    words: [floatBits(slope), floatBits(gain), noiseStride],
   };
 }
 
@@ -198,7 +206,7 @@ function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
-  const epilogue = epilogueOf(correlation);
+  const fusion = fusionOf(correlation);
   // Wide kernels take their taps one by one.
   const taps = kw <= MOST_TAPS ? kw : 1;
   const vectorInput = width % 4 === 0 && taps === kw;
@@ -212,15 +220,15 @@ function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
       HALF: Number(half),
       HALF_RESULT: Number(half),
       SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
-      ...epilogue.numbers,
+      ...fusion.numbers,
     },
   });
   const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
   const [gridX, gridY] = grid(patches, tile.WORKGROUP);
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
-  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words);
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words);
   const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY];
-  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, groupsOf, flopOf(sizes));
+  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
   return y;
 }
 
@@ -229,14 +237,14 @@ function correlateSmallMaps(correlation: Correlation, tile: Tile): Tensor {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
-  const epilogue = epilogueOf(correlation);
+  const fusion = fusionOf(correlation);
   const maps = { H: height, W: width, OH: outHeight, OW: outWidth, KH: kh, KW: kw };
   const geometry = { STRIDE_Y: stride[0], STRIDE_X: stride[1], PAD_Y: padding[0], PAD_X: padding[1] };
-  const numbers = { HALF: Number(half), HALF_RESULT: Number(half), ...epilogue.numbers };
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(half), ...fusion.numbers };
   const kernel = device.kernel(SMALL_MAPS, { tile: { ...tile, ...maps, ...geometry, ...numbers } });
-  const words = [n, c, o, groups, steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words];
+  const words = [n, c, o, groups, steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words];
   const groupsOf = [Math.ceil(o / groups / tile.WORKGROUP), Math.ceil(n / tile.SAMPLES), groups];
-  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, groupsOf, flopOf(sizes));
+  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
   return y;
 }
 
@@ -249,17 +257,17 @@ function correlateGemm(correlation: Correlation, { SPLITS, ...tile }: Tile, shad
   const resultType = half && splits === 1 ? 'f16' : 'f32';
   const y = device.empty(splits > 1 ? [splits, ...shape] : shape, resultType);
   const geometry = { KH: kh, KW: kw, STRIDE_Y: stride[0], STRIDE_X: stride[1] };
-  const epilogue = epilogueOf(correlation);
-  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16'), ...epilogue.numbers };
+  const fusion = fusionOf(correlation);
+  const numbers = { HALF: Number(half), HALF_RESULT: Number(resultType === 'f16'), ...fusion.numbers };
   const kernel = device.kernel(shader, {
     tile: { ...tile, ...geometry, ...numbers, VECTOR_OUTPUT: Number(outWidth % 4 === 0) },
   });
   const words = [n, c, height, width, o, outHeight, outWidth, groups, ...padding];
-  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...epilogue.words, splits, length);
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words, splits, length);
   const [tileRows, tileColumns] = tileSize(tile);
   const columns = Math.ceil((n * outHeight * outWidth) / tileColumns);
   const grid = [columns, Math.ceil(o / groups / tileRows), groups * splits];
-  device.dispatch(kernel, [x, w, y, ...epilogue.tensors], words, grid, flopOf(sizes));
+  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, grid, flopOf(sizes));
   return splits > 1 ? withType(reduce(y, [0]), half).view(shape) : y;
 }
 
