@@ -1,5 +1,9 @@
 /** Problems that take the families through their special cases: vectors and single numbers, borders, groups, splits. */
-import { CONV_TRANSPOSE2D, CONV2D, type ConvSizes, WEIGHT_GRADIENT } from '../src/runtime/kernels/convVariants.ts';
+
+import { CONV2D } from '../src/runtime/kernels/convForward.ts';
+import type { ConvSizes } from '../src/runtime/kernels/convSizes.ts';
+import { CONV_TRANSPOSE2D } from '../src/runtime/kernels/convTransposed.ts';
+import { WEIGHT_GRADIENT } from '../src/runtime/kernels/convWeightGradient.ts';
 import { MATMUL, type Product } from '../src/runtime/kernels/matmul.ts';
 import type { Family } from '../src/runtime/variants.ts';
 

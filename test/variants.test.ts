@@ -3,7 +3,7 @@ import type { Device } from '../src/runtime/device.ts';
 import { gemmVariants } from '../src/runtime/gemm.ts';
 import { cast } from '../src/runtime/kernels/cast.ts';
 import { convTranspose2d } from '../src/runtime/kernels/conv.ts';
-import { CONV2D } from '../src/runtime/kernels/convVariants.ts';
+import { CONV2D } from '../src/runtime/kernels/convForward.ts';
 import { allOf, convTranspose2dReference, exactNumbers, firstWrong } from '../src/runtime/reference.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import { type Family, parseVariant, sameVariant, type Variant, variantText } from '../src/runtime/variants.ts';

@@ -2,7 +2,7 @@
  * The families of kernels by their formulas, in f64 on the host: what every variant is compared with by the tests, the
  * tuner and `wgrad kernel`. Element by element, so that of a large result some can be looked at.
  */
-import type { ConvSizes } from './kernels/convVariants.ts';
+import type { ConvSizes } from './kernels/convSizes.ts';
 import type { Product } from './kernels/matmul.ts';
 import { type Shape, sizeOf } from './shape.ts';
 

@@ -1,5 +1,6 @@
 import { activationGradient } from '../../runtime/kernels/activation.ts';
 import * as kernels from '../../runtime/kernels/conv.ts';
+import type { ConvGeometry } from '../../runtime/kernels/convSizes.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op } from '../graph.ts';
 import { cast } from './cast.ts';
@@ -24,9 +25,9 @@ export interface Activation {
 }
 
 /** Sizes that a convolution's shapes leave open: of the input, or of the kernel. */
-type Sized = kernels.ConvGeometry & { readonly size: Pair };
+type Sized = ConvGeometry & { readonly size: Pair };
 
-function geometry({ stride = 1, padding = 0, groups = 1 }: ConvOptions): kernels.ConvGeometry {
+function geometry({ stride = 1, padding = 0, groups = 1 }: ConvOptions): ConvGeometry {
   return { stride: pair(stride), padding: pair(padding), groups };
 }
 
@@ -36,7 +37,7 @@ function planeOf(x: Tensor): Pair {
 
 // The convolution, its gradient in the input and its gradient in the weight are one another's derivatives.
 
-const convOp: Op<kernels.ConvGeometry> = {
+const convOp: Op<ConvGeometry> = {
   name: 'conv2d',
   half: true,
   forward: ([x, w], g) => kernels.conv2d(x, w, g),
@@ -71,7 +72,7 @@ function castLike(u: Tensor, x: Tensor): Tensor {
   return x.dtype === 'f16' ? cast(u, 'f16') : u;
 }
 
-type Fused = kernels.ConvGeometry & Required<Activation>;
+type Fused = ConvGeometry & Required<Activation>;
 
 /** The convolution with bias and activation in its kernel. */
 const fusedOp: Op<Fused> = {

@@ -1,26 +1,13 @@
 import { isOversized } from '../parts.ts';
 import type { Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
+import { CONV2D, correlate, type Epilogue, plainSteps } from './convForward.ts';
+import type { ConvGeometry } from './convSizes.ts';
 import { convolveInSlices, weightGradientInSlices } from './convSlices.ts';
-import {
-  CONV_TRANSPOSE2D,
-  CONV2D,
-  correlate,
-  correlateTransposed,
-  correlateWeight,
-  type Epilogue,
-  plainSteps,
-  WEIGHT_GRADIENT,
-} from './convVariants.ts';
+import { CONV_TRANSPOSE2D, correlateTransposed } from './convTransposed.ts';
+import { correlateWeight, WEIGHT_GRADIENT } from './convWeightGradient.ts';
 import { binary, unary } from './elementwise.ts';
 import { isHalf } from './matmul.ts';
-
-/** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
-export interface ConvGeometry {
-  readonly stride: readonly [number, number];
-  readonly padding: readonly [number, number];
-  readonly groups: number;
-}
 
 /** What the kernel of a convolution does beside it. */
 export interface Fusion {

@@ -1,5 +1,7 @@
 import type { Family } from '../variants.ts';
-import { CONV_TRANSPOSE2D, CONV2D, WEIGHT_GRADIENT } from './convVariants.ts';
+import { CONV2D } from './convForward.ts';
+import { CONV_TRANSPOSE2D } from './convTransposed.ts';
+import { WEIGHT_GRADIENT } from './convWeightGradient.ts';
 import { MATMUL } from './matmul.ts';
 
 /** The ops with several ways to compute them. */

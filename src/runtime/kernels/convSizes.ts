@@ -1,0 +1,68 @@
+import type { Device } from '../device.ts';
+import type { Shape } from '../shape.ts';
+import { rounded, type Variant } from '../variants.ts';
+
+/** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
+export interface ConvGeometry {
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly groups: number;
+}
+
+/** Sizes of a convolution: c channels of height × width in, o of outHeight × outWidth out. */
+export interface ConvSizes extends ConvGeometry {
+  readonly n: number;
+  readonly c: number;
+  readonly height: number;
+  readonly width: number;
+  readonly o: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly kh: number;
+  readonly kw: number;
+  /** Whether the operands are f16; sums are f32. */
+  readonly half: boolean;
+  /** Whether an epilogue follows, which needs whole sums. */
+  readonly fused?: boolean;
+}
+
+export function shapeClass(sizes: ConvSizes): string {
+  const { n, c, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half, fused } = sizes;
+  const kernel = `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')}`;
+  const channels = `${rounded(c / groups)}-${rounded(o / groups)}${groups > 1 ? ` g${rounded(groups)}` : ''}`;
+  const maps = `${rounded(n)}x${rounded(outHeight)}x${rounded(outWidth)}`;
+  const vectors = [width, outWidth].map(size => (size % 4 === 0 ? 'v' : 's')).join('');
+  return `${kernel} ${channels} ${maps} ${vectors}${half ? ' f16' : ''}${fused ? ' fused' : ''}`;
+}
+
+export function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): number {
+  return 2 * n * o * (c / groups) * kh * kw * outHeight * outWidth;
+}
+
+export function typeOf({ half }: ConvSizes): 'f16' | 'f32' {
+  return half ? 'f16' : 'f32';
+}
+
+export function inputShape({ n, c, height, width }: Pick<ConvSizes, 'n' | 'c' | 'height' | 'width'>): Shape {
+  return [n, c, height, width];
+}
+
+/** Blocks of output channels, which do not cross groups. */
+export function channelBlocks({ o, groups }: ConvSizes, block: number): number {
+  return groups * Math.ceil(o / groups / block);
+}
+
+export function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Variant[] {
+  return adapter.kind === 'gpu' ? [...gemm, ...direct] : [...direct, ...gemm];
+}
+
+/** A sum of `length` products cut into about `wanted` pieces, whose lengths are multiples of 4. */
+export function cutSums(length: number, wanted: number): [piece: number, count: number] {
+  const piece = 4 * Math.ceil(length / wanted / 4);
+  return [piece, Math.ceil(length / piece)];
+}
+
+/** The remainder from 0 on, also of a negative number. */
+export function modulo(a: number, b: number): number {
+  return ((a % b) + b) % b;
+}
