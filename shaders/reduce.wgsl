@@ -6,6 +6,13 @@
 // many outputs, at most WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts
 // one long reduction over many workgroups; a second pass adds the parts. Where the last axis is reduced and four
 // divides it, ELEMENT is vec4f and all counts and strides are of vectors; else it is f32.
+//
+// The size of a subgroup, whose invocations exchange their results without workgroup memory; 0 does without subgroups.
+//: let SUBGROUP = 0
+//: if SUBGROUP
+
+enable subgroups;
+//: end
 
 struct Params {
   kept: u32,
@@ -77,9 +84,12 @@ fn main(
     }
   }
   var total = collect(all);
-  if (LANES > 1) {
+  // A tree: through workgroup memory down to pairs that lie in one subgroup, and then, if there are, through these.
+  let outer = LANES / 2;
+  let inner = $(SUBGROUP / 2)u;
+  if (outer > inner) {
     partial[local] = total;
-    for (var half = LANES / 2; half > 0; half /= 2) {
+    for (var half = outer; half > inner; half /= 2) {
       workgroupBarrier();
       if (lane < half) {
         partial[local] = combine_lanes(partial[local], partial[local + half]);
@@ -87,6 +97,11 @@ fn main(
     }
     total = partial[local];
   }
+//: if SUBGROUP
+  for (var half = min(outer, inner); half > 0; half /= 2) {
+    total = combine_lanes(total, subgroupShuffleXor(total, half));
+  }
+//: end
   if (lane == 0 && k < params.kept) {
     z_data[k * params.splits + workgroup.z] = params.scale * total;
   }

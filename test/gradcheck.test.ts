@@ -200,6 +200,12 @@ const cases: Record<string, Case[]> = {
       run: (x, w, b) => ops.conv2d(x, w, b, { padding: 1, activation: { slope: 0.2, gain: 1.4 } }),
     },
   ],
+  conv2dPerSample: [
+    {
+      inputs: [[[2, 3, 5, 4]], [[2, 4, 3, 3, 3]]],
+      run: (x, w) => ops.conv2dPerSample(x, w, { padding: 1, stride: 2 }),
+    },
+  ],
   convTranspose2d: [
     convolved([2, 3, 4, 3], [3, 2, 3, 3], (x, w, b) => ops.convTranspose2d(x, w, b, { stride: 2 }), 2),
     convolved(

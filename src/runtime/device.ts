@@ -50,6 +50,8 @@ export class Device {
   readonly memory: Memory;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** Invocations of a subgroup, where the adapter has subgroups of one size; else 0. */
+  readonly subgroupSize: number;
   /** The most bytes that one binding of a kernel can cover; larger tensors are in parts. */
   readonly bindingLimit: number;
   /** Kernels dispatched since the device was opened. */
@@ -76,6 +78,9 @@ export class Device {
     const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
     this.bindingLimit = Math.floor(most / ALIGNMENT) * ALIGNMENT;
     this.features = gpu.features as ReadonlySet<string>;
+    const { subgroupMinSize, subgroupMaxSize } = adapter.adapter.info;
+    const hasOneSize = this.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
+    this.subgroupSize = hasOneSize ? (subgroupMinSize ?? 0) : 0;
     this.memory = new Memory(this);
     this.kernels = new KernelCache(gpu);
     this.choices = new Choices(this);

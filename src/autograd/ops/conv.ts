@@ -109,6 +109,20 @@ export function conv2d(
 }
 
 /**
+ * y [N, O, OH, OW]: each sample of x [N, C, H, W] correlated with kernels of its own, weight [N, O, C, KH, KW], as where
+ * another network predicts them (HyperStyle): the samples are the groups of one convolution.
+ */
+export function conv2dPerSample(x: Tensor, weight: Tensor, options: Omit<ConvOptions, 'groups'> = {}): Tensor {
+  const [n, o, c, ...kernel] = weight.shape;
+  if (weight.rank !== 5 || x.shape[0] !== n || x.shape[1] !== c) {
+    throw new Error(`conv2dPerSample: ${x} and weight ${weight} do not fit`);
+  }
+  const oneSample = reshape(x, [1, n * c, ...planeOf(x)]);
+  const y = conv2d(oneSample, reshape(weight, [n * o, c, ...kernel]), undefined, { ...options, groups: n });
+  return reshape(y, [n, o, ...planeOf(y)]);
+}
+
+/**
  * y [N, O, OH, OW] from x [N, C, H, W] and weight [C, O / groups, KH, KW], plus bias [O];
  * OH = (H - 1) · stride - 2 · padding + KH + outputPadding.
  */

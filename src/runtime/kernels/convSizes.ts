@@ -26,6 +26,7 @@ export interface ConvSizes extends ConvGeometry {
   readonly fused?: boolean;
 }
 
+/** What convolutions that take the same variant have in common; see Family.shapeClass. */
 export function shapeClass(sizes: ConvSizes): string {
   const { n, c, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half, fused } = sizes;
   const kernel = `k${kh}x${kw} s${stride.join('x')} p${padding.join('x')}`;
@@ -35,14 +36,17 @@ export function shapeClass(sizes: ConvSizes): string {
   return `${kernel} ${channels} ${maps} ${vectors}${half ? ' f16' : ''}${fused ? ' fused' : ''}`;
 }
 
+/** Multiply-adds with the padding, counted twice. */
 export function flopOf({ n, c, o, outHeight, outWidth, kh, kw, groups }: ConvSizes): number {
   return 2 * n * o * (c / groups) * kh * kw * outHeight * outWidth;
 }
 
+/** The type of the operands. */
 export function typeOf({ half }: ConvSizes): 'f16' | 'f32' {
   return half ? 'f16' : 'f32';
 }
 
+/** [N, C, H, W] */
 export function inputShape({ n, c, height, width }: Pick<ConvSizes, 'n' | 'c' | 'height' | 'width'>): Shape {
   return [n, c, height, width];
 }
@@ -52,6 +56,7 @@ export function channelBlocks({ o, groups }: ConvSizes, block: number): number {
   return groups * Math.ceil(o / groups / block);
 }
 
+/** The variants with those first that GPUs, or CPU drivers, are fastest with. */
 export function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Variant[] {
   return adapter.kind === 'gpu' ? [...gemm, ...direct] : [...direct, ...gemm];
 }

@@ -63,6 +63,7 @@ function reduceTerms(
       ELEMENT: width === 4 ? 'vec4f' : 'f32',
       TERM: y ? 'x * y' : 'x',
     },
+    tile: { SUBGROUP: lanes.LANES > 1 ? device.subgroupSize : 0 },
     constants: { ...lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
   });
   const words = [keptSize, count, splits, Math.ceil(count / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];
