@@ -82,13 +82,21 @@ export class Device {
     const hasOneSize = this.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
     this.subgroupSize = hasOneSize ? (subgroupMinSize ?? 0) : 0;
     this.memory = new Memory(this);
-    this.kernels = new KernelCache(gpu);
+    this.kernels = new KernelCache(gpu, error => {
+      this.failure ??= error;
+    });
     this.choices = new Choices(this);
     this.stream = new CommandStream(gpu, adapter.kind);
     this.arena = new Arena(this);
     gpu.addEventListener('uncapturederror', event => {
       const { error } = event as GPUUncapturedErrorEvent;
-      this.failure ??= new Error(`WebGPU: ${error.message}`);
+      const failure = new Error(`WebGPU: ${error.message}`);
+      const fail = () => {
+        this.failure ??= failure;
+      };
+      // What does not compile fails again where it is used, which says less.
+      if (this.kernels.isUnsettled) this.kernels.settled().then(fail);
+      else fail();
     });
     gpu.lost.then(({ reason, message }) => {
       if (!this.destroyed) this.failure ??= new DeviceLost(`the GPU device was lost (${reason}): ${message}`);
@@ -241,11 +249,13 @@ export class Device {
         at += parts[i].bytes;
       }
     } catch (error) {
+      await this.kernels.settled();
       this.throwFailure();
       throw error;
     } finally {
       for (const buffer of staging) buffer.destroy();
     }
+    await this.kernels.settled();
     this.throwFailure();
     return result.buffer;
   }
@@ -360,6 +370,7 @@ export class Device {
   async finish(): Promise<void> {
     await this.stream.drain();
     await settle(this.gpu.queue.onSubmittedWorkDone());
+    await this.kernels.settled();
     this.throwFailure();
   }
 

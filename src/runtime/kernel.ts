@@ -1,3 +1,4 @@
+import { compilationText } from './compilation.ts';
 import { expand, type Tile } from './template.ts';
 import { settle } from './wait.ts';
 
@@ -86,7 +87,13 @@ export class KernelCache {
   private readonly kernels = new Map<string, Kernel>();
   private readonly layouts = new Map<string, { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }>();
 
-  constructor(private readonly gpu: GPUDevice) {}
+  private readonly outcomes = new Set<Promise<void>>();
+
+  /** @param failed told what is wrong with a kernel that was compiled at once, with the lines of its source */
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly failed: (error: Error) => void,
+  ) {}
 
   /** The kernel of this name with these options, made when it is first asked for. One name stands for one source. */
   get(name: string, source: string, { constants, text, tile }: KernelOptions): Kernel {
@@ -115,8 +122,23 @@ export class KernelCache {
       const module = this.gpu.createShaderModule({ label: name, code });
       return { label, layout: pipelineLayout, compute: { module, entryPoint: 'main', constants: { ...constants } } };
     };
+    const explain = async (module: GPUShaderModule, error: Error | GPUError): Promise<Error> => {
+      const { messages } = await settle(module.getCompilationInfo());
+      const said = messages.length > 0 ? compilationText(code, messages) : error.message;
+      return new Error(`kernel ${label} does not compile:\n${said}`);
+    };
     return new Kernel(this.kernels.size, name, layout, access, code, {
-      now: () => this.gpu.createComputePipeline(describe()),
+      now: () => {
+        this.gpu.pushErrorScope('validation');
+        const description = describe();
+        const pipeline = this.gpu.createComputePipeline(description);
+        this.watch(
+          settle(this.gpu.popErrorScope()).then(async error => {
+            if (error) this.failed(await explain(description.compute.module, error));
+          }),
+        );
+        return pipeline;
+      },
       meanwhile: async () => {
         // What is wrong with the shader is told below, and not also as an error of the device.
         this.gpu.pushErrorScope('validation');
@@ -125,12 +147,27 @@ export class KernelCache {
         try {
           return await settle(this.gpu.createComputePipelineAsync(description));
         } catch (error) {
-          const { messages } = await settle(description.compute.module.getCompilationInfo());
-          const said = messages.map(({ lineNum, message }) => `line ${lineNum}: ${message}`);
-          throw new Error(`kernel ${label} does not compile: ${[...said, (error as Error).message].join('\n')}`);
+          throw await explain(description.compute.module, error as Error);
         }
       },
     });
+  }
+
+  private watch(outcome: Promise<void>): void {
+    const done = outcome
+      .catch(() => {}) // the device is gone
+      .then(() => void this.outcomes.delete(done));
+    this.outcomes.add(done);
+  }
+
+  /** Whether it is open if all that was compiled at once has compiled. */
+  get isUnsettled(): boolean {
+    return this.outcomes.size > 0;
+  }
+
+  /** Waits until that is known. */
+  async settled(): Promise<void> {
+    await Promise.all(this.outcomes);
   }
 
   private layoutOf(access: readonly Access[]) {
