@@ -18,6 +18,7 @@ const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   train: () => import('./train.ts'),
   profile: () => import('./profile.ts'),
   tune: () => import('./tune.ts'),
+  kernel: () => import('./kernel.ts'),
   doctor: () => import('./doctor.ts'),
   verify: () => import('./verify.ts'),
   web: () => import('./web.ts'),
