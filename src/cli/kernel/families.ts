@@ -1,5 +1,8 @@
 /** Convolutions and matrix products, which have variants. */
-import { CONV_TRANSPOSE2D, CONV2D, type ConvSizes, WEIGHT_GRADIENT } from '../../runtime/kernels/convVariants.ts';
+import { CONV2D } from '../../runtime/kernels/convForward.ts';
+import type { ConvSizes } from '../../runtime/kernels/convSizes.ts';
+import { CONV_TRANSPOSE2D } from '../../runtime/kernels/convTransposed.ts';
+import { WEIGHT_GRADIENT } from '../../runtime/kernels/convWeightGradient.ts';
 import { MATMUL } from '../../runtime/kernels/matmul.ts';
 import { type Entry, familyEntry } from './entry.ts';
 import { demand, pairOf, type Spec } from './spec.ts';
