@@ -171,6 +171,39 @@ const cases: Record<string, Case> = {
     shapes: [image, [6], [6]],
     run: (x, w, b) => ops.batchNormTraining(x, w, b).output,
   },
+  'batchNorm by given statistics': {
+    shapes: [image, [6], [6], [6]],
+    run: (x, w, b, offset) => {
+      const [mean, variance] = [0.1, 0.8].map(value => full(x.device, [6], value));
+      return ops.batchNorm(x, w, b, mean, variance, { offset, slope: 0.2 });
+    },
+  },
+  'conv2d with bias and activation': {
+    shapes: [image, [6, 6, 3, 3], [6]],
+    run: (x, w, b) => ops.conv2d(x, w, b, { padding: 1, activation: { slope: 0.2, gain: 1.5 } }),
+  },
+  subsample: { shapes: [image], firstOnly: true, run: x => ops.subsample(x, 2) },
+  'maxMean over pixels': { shapes: [image], firstOnly: true, run: x => ops.maxMean(x, 'pixels') },
+  'maxMean over channels': { shapes: [image], firstOnly: true, run: x => ops.maxMean(x, 'channels') },
+  channelGate: {
+    shapes: [image, [3, 6], [6, 3], image],
+    run: (x, w1, w2, shortcut) => ops.channelGate(x, { w1, w2, shortcut }),
+  },
+  'channelGate with maxima': {
+    shapes: [image, [3, 6], [6, 3], [3], [6]],
+    run: (x, w1, w2, b1, b2) => ops.channelGate(x, { w1, w2, b1, b2, withMax: true }),
+  },
+  cosineDistance: { shapes: [image, image], run: (x, y) => ops.cosineDistance([x], [y]) },
+  perceptualDistance: {
+    shapes: [image, image, [6]],
+    run: (x, y, w) => ops.perceptualDistance([x], [y], [w]),
+  },
+  styledActivation: {
+    shapes: [image, [2, 6], [6], [1, 1, 13, 11], [1]],
+    run: (x, demodulation, bias, map, strength) =>
+      ops.styledActivation(x, { demodulation, bias, noise: { map, strength } }),
+  },
+  'sumProduct over planes': { shapes: [image, image], run: (x, y) => ops.sumProduct(x, y, { axes: [2, 3] }) },
   'concat of channels': { shapes: [image, [2, 2, 13, 11]], run: (x, y) => ops.square(ops.concat([x, y], 1)) },
   'narrow channels': { shapes: [image], run: x => ops.square(ops.narrow(x, 1, 1, 5)) },
   'slice with a step': {
@@ -196,14 +229,22 @@ const cases: Record<string, Case> = {
   'reshape across parts': { shapes: [image, [4, 429]], run: (x, y) => ops.mul(ops.reshape(x, [4, 429]), y) },
 };
 
-/** The output, the gradients of its sum weighted by v, and the gradients of theirs: all as [label, tensor]. */
+/**
+ * The output, the gradients of its sum weighted by v, alone and to be differentiated again, and the gradients of these:
+ * all as [label, tensor].
+ */
 function derivatives(device: Device, { shapes, shift, firstOnly, run }: Case): [string, Tensor][] {
   const inputs = shapes.map((shape, k) => ops.variable(filled(device, shape, k + 1, shift)));
   const weighted = (tensors: readonly Tensor[], seed: number) =>
     tensors.map((x, k) => ops.sum(ops.mul(x, filled(device, x.shape, seed + k)))).reduce((a, b) => ops.add(a, b));
   const y = run(...inputs);
   const first = ops.grad(weighted([y], 10), inputs, { createGraph: true });
-  const result: [string, Tensor][] = [['output', y], ...first.map((g, k): [string, Tensor] => [`gradient ${k}`, g])];
+  const alone = ops.grad(weighted([y], 10), inputs);
+  const result: [string, Tensor][] = [
+    ['output', y],
+    ...first.map((g, k): [string, Tensor] => [`gradient ${k}`, g]),
+    ...alone.map((g, k): [string, Tensor] => [`gradient ${k} alone`, g]),
+  ];
   if (firstOnly) return result;
   const second = ops.grad(weighted(first, 20), inputs, { unused: 'zero' });
   return [...result, ...second.map((g, k): [string, Tensor] => [`second gradient ${k}`, g])];

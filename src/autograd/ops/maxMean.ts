@@ -2,6 +2,7 @@ import * as kernels from '../../runtime/kernels/maxMean.ts';
 import type { Shape } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op, stopGradient } from '../graph.ts';
+import { concat, split } from './shape.ts';
 
 type Over = { readonly over: kernels.Pooled };
 
@@ -31,12 +32,23 @@ const foundOp: Op<Over> = {
   vjp: pickMeanOp.vjp,
 };
 
+/** The same of x over the binding limit: of its halves, samples first, then planes or rows. */
+function inHalves(x: Tensor, over: kernels.Pooled): Tensor {
+  const axis = x.shape[0] > 1 ? 0 : over === 'pixels' ? 1 : 2;
+  const length = x.shape[axis];
+  if (length === 1) throw new Error(`maxMean: ${x} is over the binding limit, and has nothing to be cut along`);
+  const half = Math.ceil(length / 2);
+  const results = split(x, [half, length - half], axis).map(piece => maxMean(piece, over));
+  return concat(results, over === 'pixels' ? axis + 1 : axis);
+}
+
 /**
  * The maximum and the mean of x [N, C, H, W], in this order and in one pass: [2, N, C] over the pixels of each channel,
  * or [N, 2, H, W] over the channels at each pixel. The gradient of a maximum goes to the first place that has it.
  */
 export function maxMean(x: Tensor, over: kernels.Pooled): Tensor {
-  if (x.rank !== 4 || x.parts) throw new Error(`maxMean: ${x} is not [N, C, H, W], or is over the binding limit`);
+  if (x.rank !== 4) throw new Error(`maxMean: ${x} is not [N, C, H, W]`);
+  if (x.parts) return inHalves(x, over);
   const { values, positions } = kernels.maxMean(stopGradient(x), over);
   return apply(foundOp, [x, positions, values], { over });
 }
