@@ -344,6 +344,7 @@ const cases: Record<string, Case[]> = {
   reshape: [image(x => ops.reshape(x, [7, -1]))],
   permute: [image(x => ops.permute(x, [2, 0, 3, 1]))],
   perChannel: [{ inputs: [[[3]], [[2, 3, 4]]], run: (v, x) => ops.mul(ops.perChannel(v, x), x) }],
+  overPixels: [{ inputs: [[[2, 3]], [[2, 3, 2, 2]]], run: (v, x) => ops.mul(ops.overPixels(v), x) }],
   transpose: [unary(ops.transpose)],
   expand: [{ inputs: [[[3, 1]]], run: x => ops.expand(x, [2, 3, 4]) }],
   slice: [image(x => ops.slice(x, { begin: [0, 1, 1, 0], end: [2, 2, 7, 5], step: [1, 1, 3, 2] }))],

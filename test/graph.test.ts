@@ -60,6 +60,38 @@ describe('the graph', () => {
     expect(() => ops.interpolate(image, [0, 2], 'nearest')).toThrow('an axis of 2 pixels');
   });
 
+  test('operands that do not fit a fused op are refused, where gradients are wanted and where not', () => {
+    const [x, y] = [filled([2, 3, 4, 4], 1), filled([2, 3, 4, 4], 2)];
+    const [two, three, other] = [filled([2], 3), filled([3], 4), filled([1, 3, 4, 4], 5)];
+    const styles = filled([2, 3], 6);
+    const weight = filled([3, 3, 3, 3], 7);
+    const gate = { w1: filled([2, 3], 1), w2: filled([3, 2], 1) };
+    const styled = { styles, demodulation: styles, bias: three };
+    const noise = { map: filled([1, 1, 2, 4], 8), strength: filled([1], 9) };
+    const wrong: [message: RegExp, run: (x: Tensor) => Tensor][] = [
+      [/conv2d: bias .* does not fit/, x => ops.conv2d(x, weight, two)],
+      [/batchNorm: .* does not fit/, x => ops.batchNorm(x, three, two, three, three)],
+      [/batchNorm: .* does not fit/, x => ops.batchNorm(x, three, three, three, three, { offset: two })],
+      [/batchNorm: .* does not fit/, x => ops.batchNormTraining(x, two, three).output],
+      [/channelGate: .* do not fit/, x => ops.channelGate(x, { ...gate, b1: three, b2: three })],
+      [/channelGate: .* do not fit/, x => ops.channelGate(x, { ...gate, shortcut: other })],
+      [/styledActivation: .* do not fit/, x => ops.styledActivation(x, { demodulation: styles, bias: two })],
+      [/styledActivation: .* do not fit/, x => ops.styledConv2d(x, weight, { ...styled, noise })],
+      [/styledActivation: .* do not fit/, x => ops.styledConv2d(x, weight, { ...styled, bias: two })],
+      [/styledConv2d: .* do not fit/, x => ops.styledConv2d(x, weight, { ...styled, styles: two })],
+      [/styledConv2d: .* do not fit/, x => ops.styledConv2d(x, filled([3, 3, 2, 2], 10), styled)],
+      [/demodulation: .* do not fit/, x => ops.demodulation(ops.reshape(x, [16, 6]), styles, 1)],
+      [/cosineDistance: 1 and 2 /, x => ops.cosineDistance([x], [x, y])],
+      [/cosineDistance: .* same 2 samples/, x => ops.cosineDistance([x, other], [y, other])],
+      [/perceptualDistance: 1, 2 and 1 /, x => ops.perceptualDistance([x], [x, y], [three])],
+      [/perceptualDistance: .* do not fit/, x => ops.perceptualDistance([x, other], [y, other], [three, three])],
+      [/maxMean: .* is not/, x => ops.maxMean(ops.reshape(x, [6, 4, 4]), 'pixels')],
+    ];
+    for (const [message, run] of wrong) {
+      for (const operand of [x, ops.variable(x)]) expect(() => run(operand), `${message}`).toThrow(message);
+    }
+  });
+
   test('copies keep the type of the elements', async () => {
     const x = gpu.device.tensor([1, 2, 3], [1, 3], 'u32');
     const copies = [

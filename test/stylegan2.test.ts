@@ -211,6 +211,16 @@ describe('generator', () => {
     release(network);
   });
 
+  test('images of several latents are the same without gradients', async () => {
+    const network = generator();
+    const [want, got] = await read(() => {
+      const w = normal('w', [3, 32]);
+      return [network.forward(ops.variable(w)), ops.noGrad(() => network.forward(w))];
+    });
+    expect(distance(got, want)).toBeLessThan(1e-4);
+    release(network);
+  });
+
   test('a frozen generator costs no gradient of a weight', async () => {
     const network = generator();
     /** The kernels that the gradients in the latents dispatch. */

@@ -3,7 +3,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
 import { composedVjp } from './composedVjp.ts';
 import { affine, leakyRelu, mul, multiplyAdd, rsqrt, sub } from './elementwise.ts';
-import { mean as meanOf, sum, sumProduct, variance as varianceOf } from './reduce.ts';
+import { mean as meanOf, variance as varianceOf } from './reduce.ts';
 import { perChannel } from './shape.ts';
 
 /** By the batch's own statistics, which depend on x. */
@@ -12,26 +12,15 @@ const trainingOp: Op<{ epsilon: number }> = {
   forward: ([x, weight, bias, mean, variance], { epsilon }) =>
     kernels.normalize(x, { mean, variance, weight, bias, epsilon }),
   vjp: (g, { inputs, attributes: { epsilon }, needs }) => {
+    if (isRecording()) {
+      return composedVjp(g, { inputs, needs }, (x, weight, bias) => ownStatistics(x, weight, bias, epsilon).output);
+    }
     const [x, weight, , mean, variance] = inputs;
-    // Second derivatives go through the formula in primitive ops; the fused kernels serve the first.
-    if (isRecording()) return trainingVjp(g, x, weight, epsilon);
     const sums = kernels.normSums(g, x, { mean, variance, epsilon });
     const input = () => kernels.normInputGradient(g, x, { mean, variance, weight, epsilon }, sums);
     return [needs[0] ? input() : undefined, sums.weight, sums.bias, undefined, undefined];
   },
 };
-
-/** The same derivative in ops that can be differentiated again. */
-function trainingVjp(g: Tensor, x: Tensor, weight: Tensor, epsilon: number): Tensor[] {
-  const axes = axesBesideChannels(x);
-  const over = { axes, keepDims: true };
-  const centred = sub(x, meanOf(x, over));
-  const rate = rsqrt(affine(meanOf(mul(centred, centred), over), 1, epsilon));
-  const normalised = mul(centred, rate);
-  const inner = sub(sub(g, meanOf(g, over)), mul(normalised, meanOf(mul(g, normalised), over)));
-  const input = mul(mul(inner, rate), perChannel(weight, x));
-  return [input, sumProduct(g, normalised, { axes }), sum(g, { axes })];
-}
 
 /** Inputs: x, weight, bias, the statistics, and the offset if there is one. */
 const givenOp: Op<{ epsilon: number; slope: number }> = {
@@ -64,12 +53,17 @@ function scaled(centred: Tensor, variance: Tensor, weight: Tensor, bias: Tensor,
   return multiplyAdd(centred, rate, perChannel(bias, centred));
 }
 
+function refuseMisfit(x: Tensor, values: readonly (Tensor | undefined)[]): void {
+  const wrong = values.find(each => each && each.size !== x.shape[1]);
+  if (wrong) throw new Error(`batchNorm: ${wrong} does not fit the channels of ${x}`);
+}
+
 function axesBesideChannels(x: Tensor): number[] {
   return x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
 }
 
-/** The normalisation by x's own statistics in primitive ops, for x over the binding limit. */
-function inParts(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
+/** The normalisation by x's own statistics in primitive ops: to be differentiated again, or over the binding limit. */
+function ownStatistics(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number) {
   const over = { axes: axesBesideChannels(x), keepDims: true };
   const mean = meanOf(x, over);
   const variance = varianceOf(x, over);
@@ -85,7 +79,8 @@ export function batchNormTraining(
   bias: Tensor,
   { epsilon = 1e-5 }: { epsilon?: number } = {},
 ): { output: Tensor; mean: Tensor; variance: Tensor } {
-  if (x.parts) return inParts(x, weight, bias, epsilon);
+  refuseMisfit(x, [weight, bias]);
+  if (x.parts) return ownStatistics(x, weight, bias, epsilon);
   const { mean, variance } = kernels.batchStatistics(x);
   return { output: apply(trainingOp, [x, weight, bias, mean, variance], { epsilon }), mean, variance };
 }
@@ -108,6 +103,7 @@ export function batchNorm(
   variance: Tensor,
   { epsilon = 1e-5, offset, slope = 1 }: BatchNormOptions = {},
 ): Tensor {
+  refuseMisfit(x, [weight, bias, mean, variance, offset]);
   const given = { weight, bias, mean: stopGradient(mean), variance: stopGradient(variance), epsilon, offset, slope };
   if (x.parts) return givenStatistics(x, given);
   const inputs = [x, weight, bias, given.mean, given.variance];

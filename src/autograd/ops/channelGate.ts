@@ -2,6 +2,7 @@ import * as kernels from '../../runtime/kernels/channelGate.ts';
 import { binary, ternary } from '../../runtime/kernels/elementwise.ts';
 import { maxMean as findMaxMean, maxMeanGradient } from '../../runtime/kernels/maxMean.ts';
 import { reduce, reduceProduct } from '../../runtime/kernels/reduce.ts';
+import { sameShape } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
 import { composedVjp } from './composedVjp.ts';
@@ -9,7 +10,7 @@ import { mul, multiplyAdd, relu, sigmoid } from './elementwise.ts';
 import { linear } from './linear.ts';
 import { maxMean } from './maxMean.ts';
 import { mean, sum } from './reduce.ts';
-import { reshape } from './shape.ts';
+import { overPixels, reshape } from './shape.ts';
 
 export interface ChannelGateOptions extends kernels.GateWeights {
   /** Pool the maximum too, as CBAM does. Default: the mean alone. */
@@ -62,16 +63,11 @@ const channelGateOp: Op<Attributes> = {
   },
 };
 
-/** [N, C] as [N, C, 1, 1] */
-function overPixels(values: Tensor): Tensor {
-  return values.view([...values.shape, 1, 1]);
-}
-
 function composed(x: Tensor, { w1, w2, b1, b2, withMax, shortcut }: ChannelGateOptions): Tensor {
   const [n, c] = x.shape;
   const pooled = withMax ? reshape(maxMean(x, 'pixels'), [2 * n, c]) : reshape(mean(x, { axes: [2, 3] }), [n, c]);
   const each = linear(relu(linear(pooled, w1, b1)), w2, b2);
-  const gate = reshape(sigmoid(sum(reshape(each, [-1, n, c]), { axes: [0] })), [n, c, 1, 1]);
+  const gate = overPixels(sigmoid(sum(reshape(each, [-1, n, c]), { axes: [0] })));
   if (!shortcut) return mul(x, gate);
   return multiplyAdd(x, gate, shortcut);
 }
@@ -84,8 +80,11 @@ function composed(x: Tensor, { w1, w2, b1, b2, withMax, shortcut }: ChannelGateO
 export function channelGate(x: Tensor, options: ChannelGateOptions): Tensor {
   const { w1, w2, b1, b2, withMax = false, shortcut } = options;
   const [n, c] = x.shape;
-  if (w1.size !== w2.size || w1.shape[1] !== c || w2.shape[0] !== c || (b1 === undefined) !== (b2 === undefined)) {
-    throw new Error(`channelGate: weights ${w1} and ${w2}, biases ${b1} and ${b2} do not fit ${x} and one another`);
+  const fits = w1.size === w2.size && w1.shape[1] === c && w2.shape[0] === c;
+  const biasesFit = b1?.size === (b2 && w1.shape[0]) && b2?.size === (b1 && c);
+  if (!fits || !biasesFit || (shortcut && !sameShape(shortcut.shape, x.shape))) {
+    const others = `weights ${w1} and ${w2}, biases ${b1} and ${b2}, shortcut ${shortcut}`;
+    throw new Error(`channelGate: ${others} do not fit ${x} and one another`);
   }
   if (x.parts || w1.shape[0] * (withMax ? 2 : 1) > kernels.MAX_HIDDEN) return composed(x, options);
   const source = stopGradient(x);

@@ -103,6 +103,7 @@ export function conv2d(
   { activation, ...options }: ConvOptions & { readonly activation?: Activation } = {},
 ): Tensor {
   const g = geometry(options);
+  if (bias && bias.size !== weight.shape[0]) throw new Error(`conv2d: bias ${bias} does not fit weight ${weight}`);
   if (bias) return apply(fusedOp, [x, weight, bias], { ...g, slope: 1, gain: 1, ...activation });
   const y = apply(convOp, [x, weight], g);
   return activation ? leakyRelu(y, activation) : y;

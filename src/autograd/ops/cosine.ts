@@ -46,8 +46,9 @@ export function cosineDistance(
   ys: readonly Tensor[],
   { epsilon = 1e-12 }: { epsilon?: number } = {},
 ): Tensor {
+  if (xs.length !== ys.length) throw new Error(`cosineDistance: ${xs.length} and ${ys.length} tensors are no pairs`);
   xs.forEach((x, i) => {
-    if (!ys[i] || !sameShape(x.shape, ys[i].shape) || x.shape[0] !== xs[0].shape[0]) {
+    if (!sameShape(x.shape, ys[i].shape) || x.shape[0] !== xs[0].shape[0]) {
       throw new Error(`cosineDistance: ${x} and ${ys[i]} are no pair of the same ${xs[0].shape[0]} samples`);
     }
   });

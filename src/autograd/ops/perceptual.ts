@@ -51,8 +51,14 @@ export function unitChannels(f: Tensor): Tensor {
  * One pass over each pair.
  */
 export function perceptualDistance(xs: Maps, ys: Maps, weights: Maps): Tensor {
+  if (xs.length !== ys.length || xs.length !== weights.length) {
+    const counts = `${xs.length}, ${ys.length} and ${weights.length}`;
+    throw new Error(`perceptualDistance: ${counts} maps and weights are not of the same layers`);
+  }
+  const [samples] = xs[0].shape;
   xs.forEach((x, i) => {
-    if (!ys[i] || x.rank !== 4 || !sameShape(x.shape, ys[i].shape) || weights[i]?.size !== x.shape[1]) {
+    const isMap = x.rank === 4 && x.shape[0] === samples;
+    if (!isMap || !sameShape(x.shape, ys[i].shape) || weights[i].size !== x.shape[1]) {
       throw new Error(`perceptualDistance: ${x}, ${ys[i]} and weights ${weights[i]} do not fit one another`);
     }
   });

@@ -47,6 +47,11 @@ export function perChannel(values: Tensor, x: Tensor): Tensor {
   );
 }
 
+/** Values for each map, [N, C], shaped to broadcast against [N, C, H, W]. */
+export function overPixels(values: Tensor): Tensor {
+  return reshape(values, [...values.shape, 1, 1]);
+}
+
 /** Swaps the two axes of a matrix. */
 export function transpose(x: Tensor): Tensor {
   return permute(x, [1, 0]);

@@ -1,12 +1,13 @@
 import * as convKernels from '../../runtime/kernels/conv.ts';
 import * as kernels from '../../runtime/kernels/styled.ts';
+import { type Shape, shapeText } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, isTracked, type Op } from '../graph.ts';
 import { conv2d } from './conv.ts';
 import { biasedLeakyRelu, leakyMask, mul, multiplyAdd, square } from './elementwise.ts';
 import { matmul } from './linear.ts';
 import { sumProductTo, sumTo } from './reduce.ts';
-import { perChannel, reshape } from './shape.ts';
+import { expand, overPixels, perChannel, reshape } from './shape.ts';
 
 /** √2 · lrelu, slope 0.2. */
 const LRELU = { slope: 0.2, gain: Math.SQRT2 };
@@ -35,11 +36,6 @@ const styledOp: Op<{ slope: number; gain: number }> = {
   },
 };
 
-/** [B, C] as [B, C, 1, 1] */
-function overPixels(values: Tensor): Tensor {
-  return reshape(values, [...values.shape, 1, 1]);
-}
-
 export interface StyledOptions {
   /** What each map is multiplied by, [N, C]. */
   readonly demodulation: Tensor;
@@ -49,17 +45,22 @@ export interface StyledOptions {
   readonly noise?: { readonly map: Tensor; readonly strength: Tensor };
 }
 
+function refuseMisfit([n, c, height, width]: Shape, { demodulation, bias, noise }: StyledOptions): void {
+  const [samples, channels, ...size] = noise?.map.shape ?? [1, 1, height, width];
+  const isNoise = (samples === 1 || samples === n) && channels === 1 && size[0] === height && size[1] === width;
+  if (!isNoise || demodulation.size !== n * c || bias.size !== c) {
+    const maps = shapeText([n, c, height, width]);
+    throw new Error(`styledActivation: ${demodulation}, ${bias} and noise ${noise?.map} do not fit maps ${maps}`);
+  }
+}
+
 /**
  * √2 · lrelu(x · demodulation + strength · noise + bias), slope 0.2, of x [N, C, H, W]: what follows the convolution of
  * a styled layer (Karras et al. 2020, section 2.2), in one pass.
  */
-export function styledActivation(x: Tensor, { demodulation, bias, noise }: StyledOptions): Tensor {
-  const [n, c] = x.shape;
-  const [samples, , ...size] = noise?.map.shape ?? [1, 1, ...x.shape.slice(2)];
-  const fits = (samples === 1 || samples === n) && size[0] === x.shape[2] && size[1] === x.shape[3];
-  if (!fits || demodulation.size !== n * c || bias.size !== c) {
-    throw new Error(`styledActivation: ${demodulation}, ${bias} and noise ${noise?.map} do not fit ${x}`);
-  }
+export function styledActivation(x: Tensor, options: StyledOptions): Tensor {
+  refuseMisfit(x.shape, options);
+  const { demodulation, bias, noise } = options;
   if (x.parts) {
     const factor = overPixels(demodulation);
     const y = noise ? multiplyAdd(x, factor, mul(noise.map, noise.strength)) : mul(x, factor);
@@ -75,19 +76,28 @@ export interface StyledConvOptions extends StyledOptions {
 }
 
 /**
- * styledActivation of x ⊙ styles, x [N, I, H, W], correlated with weight [O, I, K, K], K odd, size kept. Where no
+ * styledActivation of x ⊙ styles, x [1 or N, I, H, W], correlated with weight [O, I, K, K], K odd, size kept. Where no
  * gradient is wanted all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs it.
  */
 export function styledConv2d(x: Tensor, weight: Tensor, { styles, ...options }: StyledConvOptions): Tensor {
-  const padding = (weight.shape[2] - 1) / 2;
+  const [samples, channels, ...size] = x.shape;
+  const [n] = styles.shape;
+  const [outputs, , kernel] = weight.shape;
+  const isModulated = (samples === n || samples === 1) && styles.size === n * channels;
+  if (!isModulated || kernel % 2 === 0 || kernel !== weight.shape[3]) {
+    throw new Error(`styledConv2d: styles ${styles} and weight ${weight} do not fit ${x}`);
+  }
+  refuseMisfit([n, outputs, ...size], options);
+  const padding = (kernel - 1) / 2;
   const { demodulation, bias, noise } = options;
-  const inputs = [x, weight, styles, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
-  if (isRecording() && inputs.some(isTracked)) {
+  const all = [x, weight, styles, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
+  if (isRecording() && all.some(isTracked)) {
     return styledActivation(conv2d(mul(x, overPixels(styles)), weight, undefined, { padding }), options);
   }
   const geometry = { stride: [1, 1], padding: [padding, padding], groups: 1 } as const;
+  const images = expand(x, [n, channels, ...size]);
   const epilogue = { ...LRELU, bias, scale: demodulation, noise };
-  return convKernels.conv2d(x, weight, geometry, { styles, epilogue });
+  return convKernels.conv2d(images, weight, geometry, { styles, epilogue });
 }
 
 const demodulationOp: Op<{ epsilon: number }> = {
@@ -108,5 +118,6 @@ const demodulationOp: Op<{ epsilon: number }> = {
  * (Karras et al. 2020, equation 3).
  */
 export function demodulation(styles: Tensor, energy: Tensor, epsilon: number): Tensor {
+  if (styles.shape[1] !== energy.shape[1]) throw new Error(`demodulation: ${styles} and ${energy} do not fit`);
   return apply(demodulationOp, [styles, energy], { epsilon });
 }

@@ -46,9 +46,9 @@ export class ModulatedConv extends Module {
   /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
     const { styles, weight, demodulation } = this.parts(w);
-    const products = this.convolve(ops.mul(x, overPixels(styles)), weight);
+    const products = this.convolve(ops.mul(x, ops.overPixels(styles)), weight);
     if (!demodulation) return offset ? ops.add(products, offset) : products;
-    const factor = overPixels(demodulation);
+    const factor = ops.overPixels(demodulation);
     return offset ? ops.multiplyAdd(products, factor, offset) : ops.mul(products, factor);
   }
 
@@ -57,7 +57,7 @@ export class ModulatedConv extends Module {
     const { styles, weight, demodulation } = this.parts(w);
     const options = { ...following, demodulation: demodulation! };
     if (!this.blur) return ops.styledConv2d(x, weight, { ...options, styles });
-    return ops.styledActivation(this.convolve(ops.mul(x, overPixels(styles)), weight), options);
+    return ops.styledActivation(this.convolve(ops.mul(x, ops.overPixels(styles)), weight), options);
   }
 
   /** s [B, I], W and, where there is one, d [B, O]. */
@@ -74,9 +74,4 @@ export class ModulatedConv extends Module {
     const scattered = ops.permute(weight, [1, 0, 2, 3]);
     return this.blur.forward(ops.convTranspose2d(x, scattered, undefined, { stride: 2 }));
   }
-}
-
-/** [B, C] as [B, C, 1, 1]. */
-function overPixels(values: Tensor): Tensor {
-  return ops.reshape(values, [...values.shape, 1, 1]);
 }
