@@ -3,6 +3,7 @@
  * training. The same in Node and in a page.
  */
 
+export { defineOp, type OpDefinition, type Operation } from './autograd/defineOp.ts';
 export { applyEffects } from './autograd/effects.ts';
 export * as ops from './autograd/index.ts';
 export { grad, noGrad, stopGradient, variable } from './autograd/index.ts';
@@ -21,7 +22,7 @@ export { GradualStyleEncoder } from './models/psp.ts';
 export { configF, presets } from './models/stylegan2/config.ts';
 export { Discriminator } from './models/stylegan2/discriminator.ts';
 export { Generator } from './models/stylegan2/generator.ts';
-export { Device, type DeviceOptions } from './runtime/device.ts';
+export { Device, type DeviceOptions, floatBits, grid } from './runtime/device.ts';
 export { random } from './runtime/kernels/random.ts';
 export { type Program, Programs } from './runtime/program.ts';
 export type { Tensor } from './runtime/tensor.ts';

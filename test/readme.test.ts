@@ -80,6 +80,16 @@ const shorter: Record<string, Shorter> = {
     as: `${WGRAD} profile perceptual --size 16 --width 4 --batch 4 --steps 1 --trace step.json --memory plan.svg`,
     says: /written: step\.json, plan\.svg/,
   },
+  'npx wgrad kernel --list': { says: /^conv2d: [\s\S]*^unary: /m },
+  'npx wgrad kernel conv2d --shape 4x64x64x64,64x64x3x3,p1': {
+    as: `${WGRAD} kernel conv2d --shape 1x8x8x8,8x8x3x3,p1 --variant direct`,
+    says: /512 elements compared with the formula[\s\S]*^direct .*default$/m,
+  },
+  'npx wgrad kernel matmul --emit': { says: /@compute @workgroup_size\(\d+\)/ },
+  'npx wgrad tune e2style --batch 8': {
+    as: `XDG_CACHE_HOME=$PWD/cache ${WGRAD} tune parsing --batch 2 --feature-scale 16 --budget 1`,
+    says: /classes of problems: [\d.]+ ms with the defaults[\s\S]*written: .*cache\/wgrad\/tuning\.json/,
+  },
 };
 
 const readme = readReadme();

@@ -9,7 +9,7 @@ import { traceSteps } from './trace.ts';
 export interface TuneOptions {
   readonly recipe: Recipe;
   readonly options: Options;
-  /** Seconds after which no further class is begun. */
+  /** Seconds of measuring after which no further class is begun. */
   readonly budget: number;
   /** Leave out the classes that are remembered already. */
   readonly onlyNew?: boolean;
@@ -47,13 +47,13 @@ export async function tuneRecipe(
   device: Device,
   { recipe, options, budget, onlyNew = false, cache, message, progress }: TuneOptions,
 ): Promise<Tuning> {
-  const end = performance.now() + 1000 * budget;
   const training = await createTraining(recipe, { device, options, message });
   await traceSteps(device, training);
   const all = [...device.choices.met].map(([name, met]) => ({ name, ...met, work: workOf(met) }));
   const wanted = all.filter(({ family, problem }) => !(onlyNew && cache.has(family, problem)));
   wanted.sort((a, b) => b.work - a.work);
   const classes: TunedClass[] = [];
+  const end = performance.now() + 1000 * budget;
   for (const { name, family, problem, variant: before, count } of wanted) {
     if (performance.now() > end) break;
     const { measured, best } = await tuneProblem(device, family, problem, { current: before });
