@@ -70,7 +70,7 @@ export class Conv2d extends Module {
 
   /** The products alone, for a layer behind that adds the bias in its own pass. */
   withoutBias(x: Tensor): Tensor {
-    return ops.conv2d(x, this.weight.value, undefined, this.options);
+    return ops.conv2d(x, this.weight.value, undefined, { ...this.options, activation: undefined });
   }
 }
 

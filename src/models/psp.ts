@@ -23,11 +23,12 @@ export class GradualStyleBlock extends Module {
   /** `spatial` is S, a power of two; smaller maps pass too. */
   constructor(inChannels: number, styleDim: number, spatial: number) {
     super();
-    const layers = Array.from({ length: Math.log2(spatial) }, (_, i) => [
-      new Conv2d(i === 0 ? inChannels : styleDim, styleDim, { kernel: 3, stride: 2, padding: 1 }),
-      new Activation(x => ops.leakyRelu(x, { slope: 0.01 })),
+    const options = { kernel: 3, stride: 2, padding: 1, activation: { slope: 0.01 } };
+    const layers = Array.from({ length: Math.log2(spatial) }, (_, i): [string, Conv2d] => [
+      `${2 * i}`, // the activation has an index of its own
+      new Conv2d(i === 0 ? inChannels : styleDim, styleDim, options),
     ]);
-    this.convs = this.child('convs', new Sequential(layers.flat()));
+    this.convs = this.child('convs', new Sequential(Object.fromEntries(layers)));
     this.linear = this.child('linear', new EqualLinear(styleDim, styleDim));
   }
 
