@@ -3,12 +3,13 @@ import type { OpenedAdapter } from './adapter.ts';
 import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
 import { currentLabel } from './labels.ts';
 import { ALIGNMENT, type Block, Memory, placeOf } from './memory.ts';
-import { cut, piecesOf } from './parts.ts';
+import { cut } from './parts.ts';
 import { Arena, Program, Recorder } from './program.ts';
 import { type Shape, sizeOf } from './shape.ts';
 import { CommandStream } from './stream.ts';
 import { bytesOf, type DType, type Slice, Tensor } from './tensor.ts';
 import { tensorsIn } from './tensorsIn.ts';
+import { copyParts, readBytes } from './transfer.ts';
 import { Choices } from './variants.ts';
 import { settle } from './wait.ts';
 
@@ -215,49 +216,13 @@ export class Device {
   read(tensor: Tensor): Promise<Float32Array> {
     this.refuseWhileRecording(`reading ${tensor}`);
     if (tensor.dtype === 'f16') throw new Error(`${tensor} is f16: cast() it to f32 to read it`);
-    return this.readBytes(tensor).then(bytes => new Float32Array(bytes));
+    return readBytes(this, tensor).then(bytes => new Float32Array(bytes));
   }
 
   /** Reads a u32 tensor. */
   readU32(tensor: Tensor): Promise<Uint32Array> {
     this.refuseWhileRecording(`reading ${tensor}`);
-    return this.readBytes(tensor).then(bytes => new Uint32Array(bytes));
-  }
-
-  private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
-    const parts = tensor.parts ?? [tensor];
-    const staging = parts.map(part => {
-      const { slice } = part;
-      const buffer = this.gpu.createBuffer({
-        size: slice.bytes,
-        usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
-      });
-      this.stream.copy(slice, buffer);
-      return buffer;
-    });
-    await this.stream.drain();
-    return this.collect(staging, parts, tensor.bytes);
-  }
-
-  private async collect(staging: GPUBuffer[], parts: readonly Tensor[], bytes: number): Promise<ArrayBuffer> {
-    const result = new Uint8Array(bytes);
-    let at = 0;
-    try {
-      for (const [i, buffer] of staging.entries()) {
-        await settle(buffer.mapAsync(GPUMapMode.READ));
-        result.set(new Uint8Array(buffer.getMappedRange(0, Math.max(parts[i].bytes, 4)), 0, parts[i].bytes), at);
-        at += parts[i].bytes;
-      }
-    } catch (error) {
-      await this.kernels.settled();
-      this.throwFailure();
-      throw error;
-    } finally {
-      for (const buffer of staging) buffer.destroy();
-    }
-    await this.kernels.settled();
-    this.throwFailure();
-    return result.buffer;
+    return readBytes(this, tensor).then(bytes => new Uint32Array(bytes));
   }
 
   // Memory
@@ -417,17 +382,4 @@ export function grid(count: number, workgroupSize: number): [number, number] {
   if (groups <= 65535) return [groups, 1];
   const rows = Math.ceil(groups / 65535);
   return [Math.ceil(groups / rows), rows];
-}
-
-/** Copies between tensors of which one or both are in parts, piece by piece. */
-function copyParts(device: Device, source: Tensor, target: Tensor, from: number, to: number, count: number): void {
-  let done = 0;
-  for (const b of piecesOf(target, to, count)) {
-    let at = b.from;
-    for (const a of piecesOf(source, from + done, b.count)) {
-      device.copy(a.part, b.part, { from: a.from, to: at, count: a.count });
-      at += a.count;
-    }
-    done += b.count;
-  }
 }
