@@ -3,15 +3,8 @@ import { add, affine, expand, grad, narrow, noGrad, reshape, stopGradient } from
 import { UserError } from '../../io/errors.ts';
 import { tile } from '../../io/grid.ts';
 import { encodePng, type Rgb8 } from '../../io/images.ts';
-import { shippedWeights } from '../../io/weights.ts';
-import { RecognitionNetwork } from '../../models/arcface.ts';
-import type { CheckpointingOptions } from '../../models/checkpointing.ts';
 import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
-import { LpipsLike } from '../../models/lpips.ts';
 import { initialize } from '../../models/module.ts';
-import { ParsingUNet } from '../../models/parsing.ts';
-import { presets } from '../../models/stylegan2/config.ts';
-import { Generator } from '../../models/stylegan2/generator.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { presetOptions } from '../abortionPresets.ts';
@@ -29,7 +22,8 @@ import type {
   StepContext,
   Training,
 } from '../training.ts';
-import { type ImageSource, openSource, Schedule, shippedNetwork } from './common.ts';
+import { type ImageSource, openSource, Schedule } from './common.ts';
+import { loadNetworks, type Networks } from './e2styleNetworks.ts';
 import { recognition24 } from './recognition.ts';
 
 /** The terms of the loss and their weights (E2Style's README): L = L2 + 0.8 LPIPS + 0.5 ID + 1 parsing. */
@@ -73,34 +67,6 @@ export const e2style: Recipe = {
   },
   create: context => E2StyleTraining.create(context),
 };
-
-interface Networks {
-  readonly generator: Generator;
-  /** w̄ [D] */
-  readonly average: Tensor;
-  readonly perceptual: LpipsLike;
-  readonly identity: RecognitionNetwork;
-  readonly identityMetric: RecognitionNetwork;
-  readonly parser: ParsingUNet;
-  /** The recognition network's tensors: the encoders start from its trunk. */
-  readonly trunk: Awaited<ReturnType<typeof shippedWeights>>;
-}
-
-async function loadNetworks(device: Device, { checkpointing }: CheckpointingOptions): Promise<Networks> {
-  const layers = new Generator(presets.small32, { checkpointing });
-  const generator = await shippedNetwork(layers, 'generator-32', device, 'g_ema.');
-  const { data, shape } = (await shippedWeights('generator-32')).get('latent_avg')!;
-  const recognition = (mode: 'ir' | 'ir_se') => new RecognitionNetwork({ ...recognition24, mode, checkpointing });
-  return {
-    generator,
-    average: device.keep(device.tensor(data, shape, 'f32', 'average latent')),
-    perceptual: await shippedNetwork(new LpipsLike(), 'perceptual-32', device),
-    identity: await shippedNetwork(recognition('ir_se'), 'recognition-24', device),
-    identityMetric: await shippedNetwork(recognition('ir'), 'recognition-metric-24', device),
-    parser: await shippedNetwork(new ParsingUNet({ featureScale: 8, decoder: false }), 'parsing-32', device),
-    trunk: await shippedWeights('recognition-24'),
-  };
-}
 
 class E2StyleTraining implements Training {
   readonly modules: Training['modules'];
