@@ -1,41 +1,20 @@
 /** What bench/kernels.ts times: a table for each family of kernels. */
 import * as ops from '../src/autograd/index.ts';
 import { initialize, Module, zeros } from '../src/models/module.ts';
-import { activationGradient } from '../src/runtime/kernels/activation.ts';
 import * as norm from '../src/runtime/kernels/batchNorm.ts';
-import { channelGate } from '../src/runtime/kernels/channelGate.ts';
 import * as conv from '../src/runtime/kernels/conv.ts';
 import { stridedCopy } from '../src/runtime/kernels/copy.ts';
-import { cosineDistance, cosineGradient, cosineMoments } from '../src/runtime/kernels/cosine.ts';
 import { binary, ternary, unary } from '../src/runtime/kernels/elementwise.ts';
 import { type MatmulOptions, matmul } from '../src/runtime/kernels/matmul.ts';
-import { maxMean, maxMeanGradient } from '../src/runtime/kernels/maxMean.ts';
-import { perceptualDistance, perceptualGradient } from '../src/runtime/kernels/perceptual.ts';
 import * as pool from '../src/runtime/kernels/pool.ts';
 import { random } from '../src/runtime/kernels/random.ts';
 import { reduce, reduceProduct } from '../src/runtime/kernels/reduce.ts';
 import { type Upfirdn, upfirdn2d } from '../src/runtime/kernels/resample.ts';
-import { demodulation, styledActivation, styledGradient } from '../src/runtime/kernels/styled.ts';
 import { type Shape, sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { Adam, type Optimizer, Ranger, Sgd } from '../src/train/optimizers.ts';
-
-export interface Case {
-  readonly name: string;
-  readonly flop: number;
-  /** Shapes of operands, which are filled with normal random numbers. */
-  readonly operands: readonly Shape[];
-  /** Further operands that are computed from these, once and before the time is taken. */
-  readonly prepare?: (operands: readonly Tensor[]) => readonly Tensor[];
-  /** What is timed: all operands in, the outputs out. */
-  readonly run: (operands: readonly Tensor[]) => Tensor | readonly Tensor[];
-  /** Bytes read and written, where these are not those of operands and outputs. */
-  readonly bytes?: number;
-}
-
-/** A feature map of the small networks, and how many elements it has. */
-const MAP: Shape = [8, 64, 64, 64];
-const MAP_SIZE = sizeOf(MAP);
+import { type Case, MAP, MAP_SIZE } from './case.ts';
+import { fused } from './fusedCases.ts';
 
 /** Convolutions with padding ⌊k / 2⌋: images, channels in and out, height and width, kernel, stride, groups. */
 const CONVOLUTIONS: readonly (readonly [number, number, number, number, number, number, number])[] = [
@@ -260,106 +239,6 @@ const elementwise: Case[] = [
   },
 ];
 
-/** Losses and gates of one pass each. */
-const fused: Case[] = [
-  {
-    name: 'maximum and mean over pixels',
-    flop: 2 * MAP_SIZE,
-    operands: [MAP],
-    run: ([x]) => Object.values(maxMean(x, 'pixels')),
-  },
-  {
-    name: 'maximum and mean over channels',
-    flop: 2 * MAP_SIZE,
-    operands: [MAP],
-    run: ([x]) => Object.values(maxMean(x, 'channels')),
-  },
-  {
-    name: 'maximum and mean over pixels, gradient',
-    flop: MAP_SIZE,
-    operands: [[2, 8, 64], MAP],
-    prepare: ([, x]) => [maxMean(x, 'pixels').positions],
-    run: ([g, , positions]) => maxMeanGradient(g, positions, MAP, 'pixels', { scale: 1 / 4096 }),
-    bytes: 4 * MAP_SIZE,
-  },
-  {
-    name: 'channel gate',
-    flop: 2 * 2 * 2 * 8 * 512 * 32,
-    operands: [
-      [2, 8, 512],
-      [32, 512],
-      [512, 32],
-    ],
-    run: ([pooled, w1, w2]) => channelGate(pooled, { w1, w2 }),
-  },
-  {
-    name: 'cosine distance of 5 layers',
-    flop: 5 * 6 * 8 * 65536,
-    operands: Array<Shape>(10).fill([8, 65536]),
-    run: layers => cosineDistance(cosineMoments(layers.slice(0, 5), layers.slice(5)), 1e-8),
-  },
-  {
-    name: 'cosine distance, gradient of a layer',
-    flop: 4 * 8 * 65536,
-    operands: [[1], [8, 65536], [8, 65536]],
-    prepare: ([, x, y]) => [cosineMoments([x], [y])],
-    run: ([g, x, y, moments]) => cosineGradient(g, moments, x, y, { layer: 0, swapped: false, epsilon: 1e-8 }),
-  },
-  {
-    name: 'perceptual distance',
-    flop: 9 * MAP_SIZE,
-    operands: [MAP, MAP, [64]],
-    run: ([x, y, w]) => perceptualDistance([x], [y], [w]),
-  },
-  {
-    name: 'perceptual distance, gradient',
-    flop: 14 * MAP_SIZE,
-    operands: [[8], MAP, MAP, [64]],
-    run: ([g, x, y, w]) => perceptualGradient(g, x, y, w),
-  },
-];
-
-const styling = { slope: 0.2, gain: Math.SQRT2 };
-const activations: Case[] = [
-  {
-    name: 'styled activation',
-    flop: 6 * MAP_SIZE,
-    operands: [MAP, [8, 64], [64], [8, 1, 64, 64], [1]],
-    run: ([x, demodulation, bias, noise, strength]) =>
-      styledActivation(x, { demodulation, bias, noise, strength, ...styling }),
-  },
-  {
-    name: 'styled activation, gradient',
-    flop: 8 * MAP_SIZE,
-    operands: [MAP, MAP, MAP, [8, 64], [8, 1, 64, 64]],
-    run: ([g, y, x, demodulation, noise]) => {
-      const { input, demodulation: sums } = styledGradient(g, y, x, { demodulation, noise, ...styling });
-      return [input, sums];
-    },
-  },
-  {
-    name: 'activation gradient with its sums',
-    flop: 3 * MAP_SIZE,
-    operands: [MAP, MAP],
-    run: ([g, y]) => Object.values(activationGradient(g, y, styling)),
-  },
-  {
-    name: 'batch norm gradient, given statistics and ReLU',
-    flop: 2 * MAP_SIZE,
-    operands: [MAP, MAP, [64], [64]],
-    run: ([g, y, variance, weight]) => norm.normFixedGradient(g, y, { variance, weight, epsilon, slope: 0 }),
-  },
-  {
-    name: 'demodulation',
-    flop: 3 * 8 * 512 * 512,
-    operands: [
-      [8, 512],
-      [512, 512],
-    ],
-    run: ([styles, energy]) => demodulation(styles, energy, 1e-8),
-  },
-];
-
 class Weights extends Module {
   readonly weight = this.parameter('weight', [1024, 1024], zeros);
 }
@@ -402,6 +281,5 @@ export const cases: readonly Case[] = [
   ...pooling,
   ...elementwise,
   ...fused,
-  ...activations,
   ...optimizers,
 ];

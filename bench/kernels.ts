@@ -7,7 +7,7 @@
  * arithmetic rate or the bandwidth, whichever its operations and bytes meet first; bytes count each operand and each
  * output once. A kernel above 100 % found its operands in a cache, which the copy that measures the bandwidth is too
  * large for. --json prints an object instead of the table. FILTER takes the cases whose names contain it; the cases are
- * in bench/kernelCases.ts.
+ * in bench/kernelCases.ts and bench/fusedCases.ts.
  */
 import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';
@@ -15,7 +15,8 @@ import { Device } from '../src/runtime/device.ts';
 import { random } from '../src/runtime/kernels/random.ts';
 import { measureCeilings, secondsPerUnit } from '../src/runtime/measure.ts';
 import { tensorsIn } from '../src/runtime/tensorsIn.ts';
-import { type Case, cases } from './kernelCases.ts';
+import type { Case } from './case.ts';
+import { cases } from './kernelCases.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
