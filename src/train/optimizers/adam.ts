@@ -33,6 +33,6 @@ export class Adam extends Optimizer {
     const { parameters, gradient, state, owners } = chunk;
     const { quads, groups } = this.quads(chunk);
     const bindings = [this.progress, owners, rate, gradient, state.get('m')!, state.get('v')!, parameters];
-    this.device.dispatch(this.device.kernel(ADAM), bindings, [quads, ...this.words], groups, 14 * parameters.size);
+    this.device.dispatch(this.device.kernel(ADAM), bindings, [quads, ...this.words], groups, 13 * parameters.size);
   }
 }
