@@ -60,8 +60,8 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
       const WORKGROUP = Math.ceil(lanes / groupsX / 8) * 8;
       return { WORKGROUP, SPLITS: splits(groupsX * channelBlocks(sizes, block)) };
     };
-    // Narrow lines are walked along pixel by pixel.
-    const pixels = outWidth > 8 ? [4, 1] : [1, 4];
+    // Short lines are walked along pixel by pixel: up to 32 pixels that is 1.2 times as fast on lavapipe, but for 1×1.
+    const pixels = outWidth > (kh * kw > 1 ? 32 : 8) ? [4, 1] : [1, 4];
     const channels = REGISTER_TAPS.filter(([outputs, inputs]) => outputs * inputs * kh * kw <= 72)
       .slice(0, 3)
       .flatMap(([OUTPUTS, CHANNELS]) =>
