@@ -395,6 +395,16 @@ const directions = (sizes: readonly number[], seed: number): Vectors =>
   sizes.map((size, k) => Float32Array.from({ length: size }, (_, i) => v(i, seed + k)));
 const project = (vectors: Vectors, onto: Vectors): number => vectors.reduce((sum, x, k) => sum + dot(x, onto[k]), 0);
 
+/** The sum of tensors' elements in fixed directions. */
+function weighted(device: Device, tensors: readonly Tensor[], seed: number): Tensor {
+  return directions(
+    tensors.map(t => t.size),
+    seed,
+  )
+    .map((c, k) => ops.sum(ops.mul(tensors[k], device.tensor(c, tensors[k].shape))))
+    .reduce((a, b) => ops.add(a, b));
+}
+
 /**
  * Output, gradients of its projection, and gradients of theirs, at inputs of these values; and the first gradients as
  * they are where they are not differentiated again, for which an op may have other kernels.
@@ -402,21 +412,29 @@ const project = (vectors: Vectors, onto: Vectors): number => vectors.reduce((sum
 async function evaluate(device: Device, { inputs, run }: Case, values: Vectors) {
   const reads = device.scope('gradient check', () => {
     const x = values.map((each, k) => ops.variable(device.tensor(each, inputs[k][0])));
-    const weighted = (tensors: readonly Tensor[], seed: number) =>
-      directions(
-        tensors.map(t => t.size),
-        seed,
-      )
-        .map((c, k) => ops.sum(ops.mul(tensors[k], device.tensor(c, tensors[k].shape))))
-        .reduce((a, b) => ops.add(a, b));
     const y = run(...x);
-    const first = ops.grad(weighted([y], 50), x, { createGraph: true, unused: 'zero' });
-    const second = ops.grad(weighted(first, 70), x, { unused: 'zero' });
-    const alone = ops.grad(weighted([y], 50), x, { unused: 'zero' });
+    const first = ops.grad(weighted(device, [y], 50), x, { createGraph: true, unused: 'zero' });
+    const second = ops.grad(weighted(device, first, 70), x, { unused: 'zero' });
+    const alone = ops.grad(weighted(device, [y], 50), x, { unused: 'zero' });
     return [[y], first, second, alone].map(tensors => Promise.all(tensors.map(t => t.read())));
   });
   const [output, first, second, alone] = await Promise.all(reads);
   return { output, first, second, alone };
+}
+
+/** The output where no gradient is wanted, and each input's gradient where all others are constants. */
+async function evaluateFrozen(device: Device, { inputs, run }: Case, values: Vectors) {
+  const reads = device.scope('frozen inputs', () => {
+    const constants = values.map((each, k) => device.tensor(each, inputs[k][0]));
+    const first = constants.map((constant, k) => {
+      const x = ops.variable(constant);
+      const y = run(...constants.with(k, x));
+      return ops.grad(weighted(device, [y], 50), [x], { unused: 'zero' })[0];
+    });
+    return [[run(...constants)], first].map(tensors => Promise.all(tensors.map(t => t.read())));
+  });
+  const [output, first] = await Promise.all(reads);
+  return { output, first };
 }
 
 /**
@@ -447,8 +465,14 @@ async function check(device: Device, each: Case): Promise<void> {
     const difference = Math.abs(project(slope, onto) - project(gradient, d));
     expect(difference / scale, label).toBeLessThan(1e-3);
   };
-  const difference = at.alone.map((x, k) => x.map((value, i) => value - at.first[k][i]));
-  expect(norm(difference) / Math.max(norm(at.first), 1e-3), 'first derivative alone').toBeLessThan(1e-5);
+  const expectEqual = (got: Vectors, want: Vectors, label: string) => {
+    const difference = got.map((x, k) => x.map((value, i) => value - want[k][i]));
+    expect(norm(difference) / Math.max(norm(want), 1e-3), label).toBeLessThan(1e-5);
+  };
+  expectEqual(at.alone, at.first, 'first derivative alone');
+  const frozen = await evaluateFrozen(device, each, values);
+  expectEqual(frozen.output, at.output, 'output without gradients');
+  expectEqual(frozen.first, at.first, 'first derivatives with all other inputs frozen');
   compare('output', at.first, 50, 'first derivative');
   compare('first', at.second, 70, 'second derivative');
 }
