@@ -70,6 +70,10 @@ describe('the graph', () => {
     const noise = { map: filled([1, 1, 2, 4], 8), strength: filled([1], 9) };
     const wrong: [message: RegExp, run: (x: Tensor) => Tensor][] = [
       [/conv2d: bias .* does not fit/, x => ops.conv2d(x, weight, two)],
+      [/a slope of -0.1 /, x => ops.leakyRelu(x, { slope: -0.1 })],
+      [/a gain of 0 /, x => ops.biasedLeakyRelu(x, ops.perChannel(three, x), { gain: 0 })],
+      [/a slope of -0.1 /, x => ops.conv2d(x, weight, three, { activation: { slope: -0.1 } })],
+      [/a slope of -1 /, x => ops.batchNorm(x, three, three, three, three, { slope: -1 })],
       [/batchNorm: .* does not fit/, x => ops.batchNorm(x, three, two, three, three)],
       [/batchNorm: .* does not fit/, x => ops.batchNorm(x, three, three, three, three, { offset: two })],
       [/batchNorm: .* does not fit/, x => ops.batchNormTraining(x, two, three).output],

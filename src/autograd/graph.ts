@@ -266,7 +266,7 @@ function pathsTo(
 }
 
 /** The tensors that the roots are computed from and that have a node, last made first, up to where `ends` says. */
-export function pathFrom(roots: readonly Tensor[], ends: (tensor: Tensor) => boolean): Tensor[] {
+function pathFrom(roots: readonly Tensor[], ends: (tensor: Tensor) => boolean): Tensor[] {
   const reached = new Set(roots);
   const path: Tensor[] = [];
   for (const tensor of reached) {
@@ -279,7 +279,7 @@ export function pathFrom(roots: readonly Tensor[], ends: (tensor: Tensor) => boo
 }
 
 /** The names of the ops on a path that depend on some of the inputs, in its order; and which of these were met. */
-export function opsOn(path: readonly Tensor[], inputs: readonly Tensor[]): { ops: string[]; met: ReadonlySet<Tensor> } {
+function opsOn(path: readonly Tensor[], inputs: readonly Tensor[]): { ops: string[]; met: ReadonlySet<Tensor> } {
   const from = new Set(inputs);
   const met = new Set<Tensor>();
   const ops: string[] = [];

@@ -48,7 +48,7 @@ interface QuerySet {
 }
 
 /** Timestamps at the beginning and the end of each dispatch's pass, in as many query sets as it takes. */
-export class Timestamps implements DispatchTimer {
+class Timestamps implements DispatchTimer {
   readonly clock = 'timestamps';
   private readonly sets: QuerySet[] = [];
   private readonly dispatches: Dispatch[] = [];
@@ -137,7 +137,7 @@ export function timesOf(dispatches: readonly Dispatch[], stamps: ArrayLike<bigin
  * Without timestamps: each dispatch is submitted alone and waited for, in order with all else that the queue is given.
  * The times are the host's and hold a submission each.
  */
-export class WallClock implements DispatchTimer {
+class WallClock implements DispatchTimer {
   readonly clock = 'wall';
   private readonly timed: TimedDispatch[] = [];
   private readonly actions: { run: () => void; dispatch: Dispatch | undefined }[] = [];

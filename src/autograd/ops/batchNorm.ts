@@ -1,6 +1,7 @@
 import * as kernels from '../../runtime/kernels/batchNorm.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, stopGradient } from '../graph.ts';
+import { checkedActivation } from './activation.ts';
 import { composedVjp } from './composedVjp.ts';
 import { affine, leakyRelu, mul, multiplyAdd, rsqrt, sub } from './elementwise.ts';
 import { mean as meanOf, variance as varianceOf } from './reduce.ts';
@@ -104,6 +105,7 @@ export function batchNorm(
   { epsilon = 1e-5, offset, slope = 1 }: BatchNormOptions = {},
 ): Tensor {
   refuseMisfit(x, [weight, bias, mean, variance, offset]);
+  checkedActivation({ slope });
   const given = { weight, bias, mean: stopGradient(mean), variance: stopGradient(variance), epsilon, offset, slope };
   if (x.parts) return givenStatistics(x, given);
   const inputs = [x, weight, bias, given.mean, given.variance];

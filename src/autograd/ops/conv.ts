@@ -3,6 +3,7 @@ import * as kernels from '../../runtime/kernels/conv.ts';
 import type { ConvGeometry } from '../../runtime/kernels/convSizes.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op } from '../graph.ts';
+import { type Activation, checkedActivation } from './activation.ts';
 import { cast } from './cast.ts';
 import { add, leakyMask, leakyRelu } from './elementwise.ts';
 import { type Pair, pair } from './pair.ts';
@@ -16,12 +17,6 @@ export interface ConvOptions {
   readonly padding?: number | Pair;
   /** Groups of channels that are convolved apart. Default 1. */
   readonly groups?: number;
-}
-
-/** gain · (v if v > 0 else slope · v), gain > 0 */
-export interface Activation {
-  readonly slope: number;
-  readonly gain?: number;
 }
 
 /** Sizes that a convolution's shapes leave open: of the input, or of the kernel. */
@@ -104,7 +99,7 @@ export function conv2d(
 ): Tensor {
   const g = geometry(options);
   if (bias && bias.size !== weight.shape[0]) throw new Error(`conv2d: bias ${bias} does not fit weight ${weight}`);
-  if (bias) return apply(fusedOp, [x, weight, bias], { ...g, slope: 1, gain: 1, ...activation });
+  if (bias) return apply(fusedOp, [x, weight, bias], { ...g, ...checkedActivation(activation ?? { slope: 1 }) });
   const y = apply(convOp, [x, weight], g);
   return activation ? leakyRelu(y, activation) : y;
 }

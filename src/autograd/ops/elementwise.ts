@@ -3,6 +3,7 @@ import { full } from '../../runtime/kernels/copy.ts';
 import * as kernels from '../../runtime/kernels/elementwise.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op, setAccumulation } from '../graph.ts';
+import { type Activation, checkedActivation } from './activation.ts';
 import { sumProductTo, sumTo } from './reduce.ts';
 
 /** An operand of an elementwise op: a tensor, broadcast as in NumPy, or a number. */
@@ -185,7 +186,7 @@ export function greater(x: Tensor, y: Operand): Tensor {
 // Activations
 
 /** g · (a if y ≤ 0 else 1) · gain: the derivative of the leaky ReLU, linear in g with a frozen mask. */
-const leakyMaskOp: Op<{ slope: number; gain: number }> = {
+const leakyMaskOp: Op<Required<Activation>> = {
   name: 'leakyMask',
   forward: ([g, y], { slope, gain }) =>
     kernels.binary(g, y, `select(x * a, x, y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
@@ -193,19 +194,19 @@ const leakyMaskOp: Op<{ slope: number; gain: number }> = {
 };
 
 /** The gradient g of a leaky ReLU in its input, given its output or anything of the same sign. */
-export function leakyMask(g: Tensor, y: Tensor, attributes: { slope: number; gain: number }): Tensor {
+export function leakyMask(g: Tensor, y: Tensor, attributes: Required<Activation>): Tensor {
   return apply(leakyMaskOp, [g, y], attributes);
 }
 
-const leakyReluOp: Op<{ slope: number; gain: number }> = {
+const leakyReluOp: Op<Required<Activation>> = {
   name: 'leakyRelu',
   forward: ([x], { slope, gain }) => kernels.unary(x, 'select(x * a, x, x > ELEMENT(0.0)) * b', slope, gain),
   vjp: (g, { output, attributes }) => [leakyMask(g, output, attributes)],
 };
 
-/** gain · (x if x > 0 else slope · x), gain > 0 */
-export function leakyRelu(x: Tensor, { slope, gain = 1 }: { slope: number; gain?: number }): Tensor {
-  return apply(leakyReluOp, [x], { slope, gain });
+/** gain · (x if x > 0 else slope · x) */
+export function leakyRelu(x: Tensor, activation: Activation): Tensor {
+  return apply(leakyReluOp, [x], checkedActivation(activation));
 }
 
 /** max(x, 0) */
@@ -213,7 +214,7 @@ export function relu(x: Tensor): Tensor {
   return leakyRelu(x, { slope: 0 });
 }
 
-const biasedLeakyReluOp: Op<{ slope: number; gain: number }> = {
+const biasedLeakyReluOp: Op<Required<Activation>> = {
   name: 'biasedLeakyRelu',
   forward: ([x, b], { slope, gain }) =>
     kernels.binary(x, b, `select((x + y) * a, x + y, x + y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
@@ -231,9 +232,9 @@ const biasedLeakyReluOp: Op<{ slope: number; gain: number }> = {
 export function biasedLeakyRelu(
   x: Tensor,
   bias: Tensor,
-  { slope = 0.2, gain = Math.SQRT2 }: { slope?: number; gain?: number } = {},
+  { slope = 0.2, gain = Math.SQRT2 }: Partial<Activation> = {},
 ): Tensor {
-  return apply(biasedLeakyReluOp, [x, bias], { slope, gain });
+  return apply(biasedLeakyReluOp, [x, bias], checkedActivation({ slope, gain }));
 }
 
 const preluMaskOp: Op<null> = {

@@ -3,6 +3,7 @@ import * as kernels from '../../runtime/kernels/styled.ts';
 import { type Shape, shapeText } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, isTracked, type Op } from '../graph.ts';
+import type { Activation } from './activation.ts';
 import { conv2d } from './conv.ts';
 import { biasedLeakyRelu, leakyMask, mul, multiplyAdd, square } from './elementwise.ts';
 import { matmul } from './linear.ts';
@@ -13,7 +14,7 @@ import { expand, overPixels, perChannel, reshape } from './shape.ts';
 const LRELU = { slope: 0.2, gain: Math.SQRT2 };
 
 /** Inputs: x, demodulation, bias and, if there is noise, noise and strength. */
-const styledOp: Op<{ slope: number; gain: number }> = {
+const styledOp: Op<Required<Activation>> = {
   name: 'styledActivation',
   forward: ([x, demodulation, bias, noise, strength], attributes) =>
     kernels.styledActivation(x, { demodulation, bias, noise, strength, ...attributes }),

@@ -92,7 +92,7 @@ export function buildReport({ adapter, clock, ceilings, timed, spans, plain }: M
   };
 }
 
-export function msOf({ begin, end }: TimedDispatch): number {
+function msOf({ begin, end }: TimedDispatch): number {
   return (end - begin) / 1e6;
 }
 
