@@ -68,6 +68,11 @@ describe('f16', () => {
     device.scope('refused', () => {
       const x = ops.cast(device.tensor([1, 2], [1, 2]), 'f16');
       expect(() => ops.exp(x)).toThrow('exp takes f32 tensors: cast()');
+      const one = device.tensor([1], [1, 1]);
+      const styled = { styles: one, demodulation: one, bias: one.view([1]) };
+      const image = ops.cast(device.tensor([1, 2], [1, 1, 1, 2]), 'f16');
+      const weight = ops.cast(one.view([1, 1, 1, 1]), 'f16');
+      expect(() => ops.styledConv2d(image, weight, styled)).toThrow('styledConv2d takes f32 tensors: cast()');
       expect(() => ops.matmul(x, device.tensor([1, 2], [2, 1]))).toThrow('cast() one of them');
       expect(() => x.read()).toThrow('cast() it to f32');
     });

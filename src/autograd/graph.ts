@@ -61,10 +61,15 @@ export function isTracked(tensor: Tensor): boolean {
   return variables.has(tensor) || nodes.has(tensor);
 }
 
+/** Throws where an operation that computes in f32 gets an f16 tensor. */
+export function refuseHalf(name: string, inputs: readonly Tensor[]): void {
+  const narrow = inputs.find(({ dtype }) => dtype === 'f16');
+  if (narrow) throw new Error(`${name} takes f32 tensors: cast() ${narrow} first`);
+}
+
 /** Runs an op, and notes it in the graph if one of its inputs is tracked. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  const narrow = op.half ? undefined : inputs.find(({ dtype }) => dtype === 'f16');
-  if (narrow) throw new Error(`${op.name} takes f32 tensors: cast() ${narrow} first`);
+  if (!op.half) refuseHalf(op.name, inputs);
   const output = op.forward(inputs, attributes);
   if (recording && inputs.some(isTracked)) {
     nodes.set(output, { op: op as Op<unknown>, inputs, attributes, order: order++, label: currentLabel() });

@@ -52,7 +52,7 @@ export function workgroupFor(device: Device, count: number): number {
 /**
  * How many invocations share an output, and the size of a workgroup, for `outputs` sums of `count` ELEMENTs each. On a
  * GPU as many as fill it, as long as each adds two; on a CPU as few as keep its vector units busy. None adds over 512
- * one after the other, which would lose digits.
+ * one after the other, which would lose digits, unless 64 invocations are too few for that.
  */
 export function lanesFor(device: Device, outputs: number, count: number): { LANES: number; WORKGROUP: number } {
   const cpu = isCpu(device);
