@@ -88,12 +88,16 @@ export class KernelCache {
   private readonly layouts = new Map<string, { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }>();
 
   private readonly outcomes = new Set<Promise<void>>();
+  /** When the device is lost, after which not everything that was asked is answered. */
+  private readonly gone: Promise<undefined>;
 
   /** @param failed told what is wrong with a kernel that was compiled at once, with the lines of its source */
   constructor(
     private readonly gpu: GPUDevice,
     private readonly failed: (error: Error) => void,
-  ) {}
+  ) {
+    this.gone = gpu.lost.then(() => undefined);
+  }
 
   /** The kernel of this name with these options, made when it is first asked for. One name stands for one source. */
   get(name: string, source: string, { constants, text, tile }: KernelOptions): Kernel {
@@ -123,7 +127,8 @@ export class KernelCache {
       return { label, layout: pipelineLayout, compute: { module, entryPoint: 'main', constants: { ...constants } } };
     };
     const explain = async (module: GPUShaderModule, error: Error | GPUError): Promise<Error> => {
-      const { messages } = await settle(module.getCompilationInfo());
+      const info = await settle(Promise.race([module.getCompilationInfo(), this.gone]));
+      const messages = info?.messages ?? [];
       const said = messages.length > 0 ? compilationText(code, messages) : error.message;
       return new Error(`kernel ${label} does not compile:\n${said}`);
     };
@@ -133,7 +138,7 @@ export class KernelCache {
         const description = describe();
         const pipeline = this.gpu.createComputePipeline(description);
         this.watch(
-          settle(this.gpu.popErrorScope()).then(async error => {
+          settle(Promise.race([this.gpu.popErrorScope(), this.gone])).then(async error => {
             if (error) this.failed(await explain(description.compute.module, error));
           }),
         );
