@@ -1,4 +1,6 @@
-/** The comparison with other libraries, but for running them: test/long/bench-peers.test.ts does, and needs a network. */
+/**
+ * The comparison with other libraries, but for running them: test/long/bench-peers.test.ts does, and needs a network.
+ */
 import { describe, expect, test } from 'vitest';
 import { cases, classifier, convOperands, numbers, samplesOf, transposed } from '../bench/peers/cases.ts';
 import { compare, median, quantile } from '../bench/peers/figures.ts';

@@ -33,7 +33,9 @@ export async function launchChromium({ webgpu = true } = {}): Promise<Browser> {
   });
 }
 
-/** The package unpacks into the folder for temporary files, and its libraries where it takes itself to run in a Lambda. */
+/**
+ * The package unpacks into the folder for temporary files, and its libraries where it takes itself to run in a Lambda.
+ */
 function unpack(): void {
   const unfinished = `${folder}-${process.pid}`;
   mkdirSync(unfinished, { recursive: true });

@@ -26,7 +26,10 @@ export function maskedCrc(data: Uint8Array): number {
   return Number((((crc >> 15n) | (crc << 17n)) + 0xa282ead8n) & 0xffffffffn);
 }
 
-/** Every message of a TensorBoard event file, by a protobuf decoder that is not ours; throws where a frame or a crc is wrong. */
+/**
+ * Every message of a TensorBoard event file, by a protobuf decoder that is not ours; throws where a frame or a crc is
+ * wrong.
+ */
 export function decodeEvents(file: Buffer): Record<string, unknown>[] {
   const events: Record<string, unknown>[] = [];
   for (let at = 0; at < file.length; ) {

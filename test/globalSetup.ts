@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
 /**
- * Builds dist/ once for the tests that run the command as a process. Where that fails the other tests still run, and those
- * fail for want of dist/cli.mjs.
+ * Builds dist/ once for the tests that run the command as a process. Where that fails the other tests still run, and
+ * those fail for want of dist/cli.mjs.
  */
 export default function setup(): void {
   try {

@@ -1,4 +1,6 @@
-/** The browser's twins of src/io, in the Chromium of @sparticuz/chromium: the page's storage, and its image decoders. */
+/**
+ * The browser's twins of src/io, in the Chromium of @sparticuz/chromium: the page's storage, and its image decoders.
+ */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { build } from 'esbuild';

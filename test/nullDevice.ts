@@ -13,8 +13,8 @@ const tensorCores = {
 };
 
 /**
- * A device of Dawn's Null backend, which computes nothing and has every feature: what is compiled there is looked at by the
- * compiler of WGSL as on any other, so that variants for features that no adapter here has are as well.
+ * A device of Dawn's Null backend, which computes nothing and has every feature: what is compiled there is looked at by
+ * the compiler of WGSL as on any other, so that variants for features that no adapter here has are as well.
  */
 export async function openNullDevice(): Promise<Device> {
   const gpu = create(['backend=null', ...toggles]);

@@ -1,4 +1,7 @@
-/** The package as a stranger gets it: packed, installed in an empty folder, imported with its types, in Node and in a page. */
+/**
+ * The package as a stranger gets it: packed, installed in an empty folder, imported with its types, in Node and in a
+ * page.
+ */
 import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

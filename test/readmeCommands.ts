@@ -8,7 +8,10 @@ export const root = join(import.meta.dirname, '..');
 export interface Readme {
   /** The lines of its `sh` blocks without their comments. */
   readonly commands: readonly string[];
-  /** Its blocks of code by the name in their first line: `// NAME` is a file to be written, `// from PATH` a quotation of one. */
+  /**
+   * Its blocks of code by the name in their first line: `// NAME` is a file to be written, `// from PATH` a quotation
+   * of one.
+   */
   readonly files: ReadonlyMap<string, string>;
   readonly quotations: ReadonlyMap<string, string>;
   /** What it links to in this folder. */

@@ -1,4 +1,7 @@
-/** The page of `wgrad web` in Chromium: its training is the one of Node, whatever interrupts it; and the server behind it. */
+/**
+ * The page of `wgrad web` in Chromium: its training is the one of Node, whatever interrupts it; and the server behind
+ * it.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { request, type Server } from 'node:http';
@@ -106,8 +109,8 @@ function distance(a: number[][], b: number[][]): number {
 }
 
 /**
- * Node and the page on the same driver, SwiftShader, of two versions that may round differently: relative, at every step. On
- * another driver the first step's 1e-6 grows a thousandfold in twenty steps of Adam.
+ * Node and the page on the same driver, SwiftShader, of two versions that may round differently: relative, at every
+ * step. On another driver the first step's 1e-6 grows a thousandfold in twenty steps of Adam.
  */
 const ADAPTER = 'swiftshader';
 const FLOAT_ERROR = 1e-5;

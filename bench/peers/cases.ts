@@ -88,7 +88,9 @@ export function matmulOperands({ size }: { readonly size: number }): { a: Values
   return { a: operand([size, size], 1), b: operand([size, size], 2) };
 }
 
-/** The batch and the weights at the start: [out, in, 3, 3] and [out] of each convolution, [classes, in] and [classes]. */
+/**
+ * The batch and the weights at the start: [out, in, 3, 3] and [out] of each convolution, [classes, in] and [classes].
+ */
 export function trainingOperands(): { x: Values; labels: number[]; parameters: Values[] } {
   const { images, channels, size, classes, convolutions } = classifier;
   const parameters: Values[] = [];

@@ -7,7 +7,9 @@ export interface Comparison {
   readonly peers: Readonly<Record<string, number | null>>;
   /** The peer with the smallest median. */
   readonly fastest: string | null;
-  /** How many times as fast as that peer ours is: the median, over the rounds, of its time by ours of the same round. */
+  /**
+   * How many times as fast as that peer ours is: the median, over the rounds, of its time by ours of the same round.
+   */
   readonly ratio: number | null;
   /** The first and the third quartile of the rounds' ratios. */
   readonly spread: readonly [number, number] | null;

@@ -99,8 +99,9 @@ serve(async adapter => {
         const { x, w, g } = convOperands(one);
         return graph([{ op: 'Conv', inputs: ['x', 'w'], output: 'y', attributes }], { x }, { y: g.shape }, { w });
       },
-      // The gradient in the input is a convolution with the channels of the weight exchanged and its taps reversed, which
-      // is faster than ConvTranspose here; that in the weight one with images and channels exchanged and g as the kernel.
+      // The gradient in the input is a convolution with the channels of the weight exchanged and its taps reversed,
+      // which is faster than ConvTranspose here; that in the weight one with images and channels exchanged and g as the
+      // kernel.
       'conv2d gradients': one => {
         const { x, w, g } = convOperands(one);
         const exchange = { perm: [1, 0, 2, 3] };

@@ -204,7 +204,9 @@ function mean(data: Float64Array, from: number, count: number): number {
   return sum / count;
 }
 
-/** The largest error of an output beside the largest value of it; Infinity where lengths differ or a value is no number. */
+/**
+ * The largest error of an output beside the largest value of it; Infinity where lengths differ or a value is no number.
+ */
 export function errorOf(outputs: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
   if (outputs.length !== expected.length) return Number.POSITIVE_INFINITY;
   const errors = outputs.map((output, i) => {

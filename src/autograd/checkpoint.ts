@@ -8,9 +8,9 @@ import { backward, isMadeSince, isRecording, nextOrder, noteSegment, type Segmen
  * are equal bit for bit to those without it; derivatives of higher order repeat the backward pass as well.
  *
  * Gradients reach the inputs and everything else that `f` uses, such as the weights of a module. Random numbers are
- * repeated, since they depend on their stream and the step alone; effects, such as running statistics, are not. `f` must
- * do the same until the gradients are taken: a module must not be frozen or change its mode in between. What it gives
- * counts as made at once: no gradient of one of its results is taken with respect to another.
+ * repeated, since they depend on their stream and the step alone; effects, such as running statistics, are not. `f`
+ * must do the same until the gradients are taken: a module must not be frozen or change its mode in between. What it
+ * gives counts as made at once: no gradient of one of its results is taken with respect to another.
  *
  * @throws when the gradients are taken and `f` did not repeat the operations that it did at first
  */

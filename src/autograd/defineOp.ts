@@ -10,15 +10,19 @@ export interface OpDefinition<A> {
   /** Names it in errors and profiles. */
   readonly name: string;
   /**
-   * A compute shader with the entry point `main`. Group 0 binds the inputs in order, as `var<storage, read>`, then the output, as
-   * `var<storage, read_write>`, and then, if there are `words`, their block, as `var<uniform>`. It may use the text layer.
+   * A compute shader with the entry point `main`. Group 0 binds the inputs in order, as `var<storage, read>`, then the
+   * output, as `var<storage, read_write>`, and then, if there are `words`, their block, as `var<uniform>`. It may use
+   * the text layer.
    */
   readonly wgsl: string;
   /** The shape of the output. Throws where inputs do not fit. */
   shape(inputs: readonly Shape[], attributes: A): Shape;
   /** Of the output. Default f32. */
   readonly dtype?: DType;
-  /** The uniform block: whole numbers, and floats by `floatBits`. What changes from step to step belongs in an input instead. */
+  /**
+   * The uniform block: whole numbers, and floats by `floatBits`. What changes from step to step belongs in an input
+   * instead.
+   */
   words?(inputs: readonly Tensor[], output: Tensor, attributes: A): readonly number[];
   /** Numbers for `//: let` lines. */
   tile?(inputs: readonly Tensor[], output: Tensor, attributes: A): Tile;
@@ -43,8 +47,8 @@ export type Operation<A> = (inputs: readonly Tensor[], attributes: A) => Tensor;
 const sources = new Map<string, string>();
 
 /**
- * Makes an operation of a shader: a function of tensors and attributes that is differentiable as any other, and is recorded,
- * profiled and checked as any other. See docs/kernels.md.
+ * Makes an operation of a shader: a function of tensors and attributes that is differentiable as any other, and is
+ * recorded, profiled and checked as any other. See docs/kernels.md.
  * @throws where the bindings are not as they must be, or another operation has the name
  */
 export function defineOp<A = undefined>(definition: OpDefinition<A>): Operation<A> {

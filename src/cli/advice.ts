@@ -46,7 +46,9 @@ const TOO_OLD: Record<string, string> = {
 const NVIDIA_MANIFEST =
   '{"file_format_version":"1.0.0","ICD":{"library_path":"libGLX_nvidia.so.0","api_version":"1.3.0"}}';
 
-/** Decides what would make this machine train faster: a GPU that is there but not used, a better CPU driver, or a GPU. */
+/**
+ * Decides what would make this machine train faster: a GPU that is there but not used, a better CPU driver, or a GPU.
+ */
 export function advise(system: System): Advice {
   const { adapter, better, driverFiles, nvidia, platform } = system;
   if (better !== undefined) {

@@ -5,8 +5,8 @@ import { resolveOptions } from './options.ts';
 import { runTraining } from './run.ts';
 
 /**
- * What `npm start` trains: about 800 GFLOP, so that it ends within minutes on a CPU driver. The monitor's window is fixed
- * here, before any loss is seen; the drops at the end are scheduled, to measure what a stage costs.
+ * What `npm start` trains: about 800 GFLOP, so that it ends within minutes on a CPU driver. The monitor's window is
+ * fixed here, before any loss is seen; the drops at the end are scheduled, to measure what a stage costs.
  */
 const preset = (steps: number) => ({
   steps,

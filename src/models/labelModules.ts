@@ -1,7 +1,9 @@
 import { inModule } from '../runtime/labels.ts';
 import { Module } from './module.ts';
 
-/** Parts of a training by name: modules, and other objects whose methods compute, as an optimiser or a source of images. */
+/**
+ * Parts of a training by name: modules, and other objects whose methods compute, as an optimiser or a source of images.
+ */
 export type Parts = Readonly<Record<string, object>>;
 
 /**

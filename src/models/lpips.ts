@@ -11,7 +11,9 @@ export interface PerceptualDistance extends Module {
   distance(a: readonly Tensor[], b: readonly Tensor[]): Tensor;
 }
 
-/** The layers of a slice under the indices that torchvision gives them; ReLU, there a layer too, is the convolution's. */
+/**
+ * The layers of a slice under the indices that torchvision gives them; ReLU, there a layer too, is the convolution's.
+ */
 type Slice = Readonly<Record<number, Layer>>;
 
 /** A convolutional trunk cut behind the layers whose outputs are compared. Keys: slice1.0.weight, slice2.3.weight, … */

@@ -1,4 +1,6 @@
-/** What sort of adapter was opened: a GPU, a CPU driver of the system, the embedded CPU driver, or the browser's own. */
+/**
+ * What sort of adapter was opened: a GPU, a CPU driver of the system, the embedded CPU driver, or the browser's own.
+ */
 export type AdapterKind = 'gpu' | 'cpu' | 'embedded' | 'browser';
 
 /** An adapter that passed a test dispatch, and what else there was to choose from. */

@@ -47,7 +47,10 @@ export function gemmShaders(name: string, operands: string): { readonly gemm: Sh
   };
 }
 
-/** The variants with tiles in workgroup memory that fit the device: with subgroup matrices where it has them, then without. */
+/**
+ * The variants with tiles in workgroup memory that fit the device: with subgroup matrices where it has them, then
+ * without.
+ */
 export function gemmVariants(extent: Extent, device: Device): Variant[] {
   const matrix = extent.half ? MATRIX_TILES.flatMap(tile => withUnit(tile, device)) : [];
   const withSplits = (kernel: string, tile: Tile): Variant[] => {

@@ -1,6 +1,6 @@
 /**
- * Which part of a model is at work, for the profiler. Labels exist only while something is profiled: without one, nothing
- * is noted anywhere.
+ * Which part of a model is at work, for the profiler. Labels exist only while something is profiled: without one,
+ * nothing is noted anywhere.
  */
 
 export interface Label {

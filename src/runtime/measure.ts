@@ -156,8 +156,8 @@ async function measureReadback(device: Device): Promise<number> {
 }
 
 /**
- * Seconds that a unit of work takes, the median of up to five runs of many units each. The number of units grows until a
- * run takes 80 ms, beside which submitting and waiting are small; where a run takes far longer, three have to do.
+ * Seconds that a unit of work takes, the median of up to five runs of many units each. The number of units grows until
+ * a run takes 80 ms, beside which submitting and waiting are small; where a run takes far longer, three have to do.
  */
 export async function secondsPerUnit(device: Device, work: (units: number) => void): Promise<number> {
   const time = async (units: number) => {

@@ -32,8 +32,8 @@ function duration({ first, last }: Lifetime): number {
 /**
  * Places temporaries in few buffers, the largest first, each at the lowest free offset of the buffer that grows least
  * (greedy by size: Pisarchyk and Lee 2020, arXiv 2001.03288); of several such orders the best is taken. WebGPU does not
- * let a dispatch read and write one buffer, not even in places apart: `conflicts` lists the temporaries that must lie in
- * another buffer than the i-th. `existing` are the sizes of the buffers that other programs have already: using them
+ * let a dispatch read and write one buffer, not even in places apart: `conflicts` lists the temporaries that must lie
+ * in another buffer than the i-th. `existing` are the sizes of the buffers that other programs have already: using them
  * costs nothing.
  */
 export function planMemory(

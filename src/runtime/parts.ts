@@ -1,12 +1,15 @@
 /**
- * Tensors over the binding limit are lists of ordinary parts. Here is where they are cut, and how a range of one is had; the
- * kernels do the rest by working block by block.
+ * Tensors over the binding limit are lists of ordinary parts. Here is where they are cut, and how a range of one is
+ * had; the kernels do the rest by working block by block.
  */
 import { ALIGNMENT } from './memory.ts';
 import { type Shape, sizeOf, stridesOf } from './shape.ts';
 import { bytesOf, Tensor } from './tensor.ts';
 
-/** A contiguous piece of a tensor: the entries from `from` to `to` (exclusive) of an axis, at one index of the axes before it. */
+/**
+ * A contiguous piece of a tensor: the entries from `from` to `to` (exclusive) of an axis, at one index of the axes
+ * before it.
+ */
 export interface Block {
   readonly lead: readonly number[];
   readonly from: number;
@@ -20,7 +23,10 @@ export function isOversized(tensor: Tensor, shape: Shape = tensor.shape): boolea
   return bytesOf(sizeOf(shape), tensor.dtype) > tensor.device.bindingLimit;
 }
 
-/** `count` entries of `entrySize` elements as ranges of equal length that hold at most `limit` elements, but at least one entry. */
+/**
+ * `count` entries of `entrySize` elements as ranges of equal length that hold at most `limit` elements, but at least
+ * one entry.
+ */
 export function ranges(count: number, entrySize: number, limit: number): [from: number, to: number][] {
   const most = Math.max(1, Math.floor(limit / entrySize));
   const step = Math.ceil(count / Math.ceil(count / most));
@@ -63,8 +69,8 @@ export function blockOf(operand: Tensor, { lead, from, to }: Block, shape: Shape
 }
 
 /**
- * The elements from `start` on, for reading: without a copy where they lie at a multiple of 256 bytes of one part, else copied. A
- * range over the limit is in parts again.
+ * The elements from `start` on, for reading: without a copy where they lie at a multiple of 256 bytes of one part, else
+ * copied. A range over the limit is in parts again.
  */
 export function take(tensor: Tensor, start: number, shape: Shape): Tensor {
   const { device, dtype } = tensor;
@@ -105,8 +111,8 @@ export function piecesOf(tensor: Tensor, start: number, count: number): Piece[] 
 }
 
 /**
- * Runs a kernel that treats the planes of its inputs [N, C, …] apart, on as many planes at a time as fit: `body` gets [1, k, …] of
- * each input and gives [1, k, …] of the output.
+ * Runs a kernel that treats the planes of its inputs [N, C, …] apart, on as many planes at a time as fit: `body` gets
+ * [1, k, …] of each input and gives [1, k, …] of the output.
  */
 export function overPlanes(
   inputs: readonly Tensor[],

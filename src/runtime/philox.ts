@@ -17,8 +17,9 @@ function mulHigh(a: number, b: number): number {
 }
 
 /**
- * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four u32 from a counter of four u32 and
- * a key of two. A pure function: equal (counter, key) give equal numbers, and different ones are statistically independent.
+ * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four u32 from a counter of four
+ * u32 and a key of two. A pure function: equal (counter, key) give equal numbers, and different ones are statistically
+ * independent.
  */
 export function philox4x32(
   counter: readonly [number, number, number, number],

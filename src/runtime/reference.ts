@@ -71,7 +71,10 @@ export function conv2dReference(sizes: ConvSizes, [x, w, bias]: readonly Float32
   };
 }
 
-/** y[n, o, i s + a - p, j s + b - p] += x[n, c, i, j] w[c, o - g(c) O / groups, a, b]: the adjoint of conv2d in its input. */
+/**
+ * y[n, o, i s + a - p, j s + b - p] += x[n, c, i, j] w[c, o - g(c) O / groups, a, b]: the adjoint of conv2d in its
+ * input.
+ */
 export function convTranspose2dReference(sizes: ConvSizes, [x, w]: readonly Float32Array[]): Reference {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
   const [channels, outputs] = [c / groups, o / groups];
@@ -135,8 +138,8 @@ export interface Wrong {
 }
 
 /**
- * The first of some elements (of all, where none are named) of a result that is further from the reference than `roundoff`
- * times its size, or than that where it is under 1.
+ * The first of some elements (of all, where none are named) of a result that is further from the reference than
+ * `roundoff` times its size, or than that where it is under 1.
  */
 export function firstWrong(
   { shape, at }: Reference,
@@ -164,8 +167,8 @@ export function unravel(index: number, shape: Shape): number[] {
 }
 
 /**
- * Operands whose products add up without rounding: multiples of 1/8 from -1 to 1, at random, so that sums of millions of
- * products of two fit in 24 bits. A variant that computes another number is wrong and not just rounded.
+ * Operands whose products add up without rounding: multiples of 1/8 from -1 to 1, at random, so that sums of millions
+ * of products of two fit in 24 bits. A variant that computes another number is wrong and not just rounded.
  */
 export function exactNumbers(count: number, seed: number): Float32Array {
   const numbers = new Float32Array(count);

@@ -36,8 +36,8 @@ export interface Copy {
 export type Command = Dispatch | Copy;
 
 /**
- * Commands after which the open command buffer is submitted. A GPU is to start while the host goes on; a CPU driver would
- * take the host's cores, and start later but end no later when all is encoded first.
+ * Commands after which the open command buffer is submitted. A GPU is to start while the host goes on; a CPU driver
+ * would take the host's cores, and start later but end no later when all is encoded first.
  */
 const SUBMIT_AFTER = { gpu: 96, otherwise: 8192 };
 

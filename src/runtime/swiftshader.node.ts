@@ -63,7 +63,9 @@ function cacheFolder(): string {
   throw new Error(`no folder to unpack it into (${reasons.join('; ')})`);
 }
 
-/** Unpacks the archive's members under a temporary name and renames the folder, so that it is never seen half-written. */
+/**
+ * Unpacks the archive's members under a temporary name and renames the folder, so that it is never seen half-written.
+ */
 function unpack(archive: string, cache: string, folder: string): void {
   const temporary = mkdtempSync(join(cache, 'unpacking-'));
   const tar = brotliDecompressSync(readFileSync(archive));

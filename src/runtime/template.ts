@@ -44,7 +44,10 @@ class Expansion {
     return this.output.join('\n');
   }
 
-  /** Writes the lines from here to the `else` or `end` of their block, and returns where that is; skips them without a scope. */
+  /**
+   * Writes the lines from here to the `else` or `end` of their block, and returns where that is; skips them without a
+   * scope.
+   */
   private block(start: number, scope: Scope | undefined): number {
     for (let at = start; at < this.lines.length; at++) {
       const [, kind, text] = DIRECTIVE.exec(this.lines[at]) ?? [];

@@ -19,8 +19,8 @@ export interface Slice {
 /**
  * A contiguous row-major array on the device. Its memory belongs to the scope that made it (see Device.scope).
  *
- * A tensor over the device's binding limit has no slice of its own: it is a list of ordinary parts, one after the other in
- * row-major order, and only the ops that work in slices take it.
+ * A tensor over the device's binding limit has no slice of its own: it is a list of ordinary parts, one after the other
+ * in row-major order, and only the ops that work in slices take it.
  */
 export class Tensor {
   readonly size: number;
@@ -50,7 +50,9 @@ export class Tensor {
     return 'block' in this.memory ? undefined : this.memory;
   }
 
-  /** The range of the buffer that holds the tensor. Throws if its memory went back to the pool, or if it is in parts. */
+  /**
+   * The range of the buffer that holds the tensor. Throws if its memory went back to the pool, or if it is in parts.
+   */
   get slice(): Slice {
     if (!('block' in this.memory)) {
       throw new Error(

@@ -32,8 +32,8 @@ const SAMPLES = 64;
 const MOST_WHERE_SLOW = 6;
 
 /**
- * Measures every variant of a problem that fits the device, and drops those whose result is not the formula's. The operands
- * are numbers whose products add up without rounding.
+ * Measures every variant of a problem that fits the device, and drops those whose result is not the formula's. The
+ * operands are numbers whose products add up without rounding.
  * @returns the times in the family's order, and the fastest variant; undefined if none is right
  */
 export async function tuneProblem<Problem>(

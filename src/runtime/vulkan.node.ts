@@ -21,8 +21,8 @@ const memfdCreate = libc?.func('int memfd_create(const char *name, unsigned int 
 const loaded: unknown[] = [];
 
 /**
- * Sees to it that Dawn finds a Vulkan loader and the drivers that are there: LD_LIBRARY_PATH is read only when a process
- * starts, but a library that is loaded already is found by its name. Does nothing outside Linux.
+ * Sees to it that Dawn finds a Vulkan loader and the drivers that are there: LD_LIBRARY_PATH is read only when a
+ * process starts, but a library that is loaded already is found by its name. Does nothing outside Linux.
  *
  * @returns why no loader could be had, or undefined.
  */
@@ -75,7 +75,9 @@ export function withDriver<T>(manifest: string | undefined, f: () => T): T {
   }
 }
 
-/** Runs `f` and catches what Dawn and the drivers write to the standard error meanwhile: it tells why a driver fails. */
+/**
+ * Runs `f` and catches what Dawn and the drivers write to the standard error meanwhile: it tells why a driver fails.
+ */
 export function catchingWarnings<T>(f: () => T): { result: T; warnings: string[] } {
   if (!onLinux) return { result: f(), warnings: [] };
   const standardError = dup!(2);

@@ -6,7 +6,10 @@ const sleepFraction = 1 / 8;
 const inNode = typeof globalThis.process?.versions?.node === 'string';
 const neverNotified = inNode ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
 
-/** The turn of the event loop in progress, shared by all waits, so that waits side by side do not sleep one after another. */
+/**
+ * The turn of the event loop in progress, shared by all waits, so that waits side by side do not sleep one after
+ * another.
+ */
 let turn: Promise<void> | undefined;
 
 function sleepAndTurn(sleep: number): Promise<void> {

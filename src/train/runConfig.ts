@@ -16,8 +16,8 @@ export interface RunConfig {
 }
 
 /**
- * Writes config.json, from which the run can be repeated and resumed. The variants that it has used so far are in it, so
- * that a resumed run takes the same, whatever was measured since.
+ * Writes config.json, from which the run can be repeated and resumed. The variants that it has used so far are in it,
+ * so that a resumed run takes the same, whatever was measured since.
  */
 export async function writeConfig(folder: Folder, run: RunConfig, device: Device): Promise<void> {
   const { name, driver } = device.adapter;
@@ -28,8 +28,8 @@ export async function writeConfig(folder: Folder, run: RunConfig, device: Device
 }
 
 /**
- * Lets a device compute as a run did that goes on: with the variants that it has used, where the adapter is the same; a new run,
- * and a run of another adapter, takes what was measured for this one.
+ * Lets a device compute as a run did that goes on: with the variants that it has used, where the adapter is the same; a
+ * new run, and a run of another adapter, takes what was measured for this one.
  */
 export async function applyVariants({ adapter, variants }: RunConfig, device: Device): Promise<void> {
   if (adapter !== device.adapter.name) return applyTuning(device);

@@ -58,8 +58,8 @@ export interface StepContext {
 }
 
 /**
- * Runs a part of an evaluation as a program, as `phase` does with one of a step: recorded when its name first comes, and
- * compiled before it runs. Its results hold until it runs again, so read them before that.
+ * Runs a part of an evaluation as a program, as `phase` does with one of a step: recorded when its name first comes,
+ * and compiled before it runs. Its results hold until it runs again, so read them before that.
  */
 export type Compute = <T>(name: string, body: () => T) => Promise<T>;
 

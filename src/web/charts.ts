@@ -11,8 +11,8 @@ export interface StageDrop {
 }
 
 /**
- * The drops that a log shows: each step with fewer stages than the step before it. It was the monitor's if a firing before it
- * has had no drop yet; one takes effect up to two rings of steps later.
+ * The drops that a log shows: each step with fewer stages than the step before it. It was the monitor's if a firing
+ * before it has had no drop yet; one takes effect up to two rings of steps later.
  */
 export function stageDrops(lines: readonly LogLine[]): StageDrop[] {
   const drops: StageDrop[] = [];

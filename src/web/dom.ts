@@ -1,4 +1,6 @@
-/** The element of the page with this id. Throws where there is none of that type: page and script do not fit together. */
+/**
+ * The element of the page with this id. Throws where there is none of that type: page and script do not fit together.
+ */
 export function element<T extends HTMLElement>(id: string, type: new () => T): T {
   const found = document.getElementById(id);
   if (!(found instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);

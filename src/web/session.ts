@@ -23,7 +23,10 @@ export interface SessionOptions {
   readonly onLost: (reason: string) => void;
 }
 
-/** The training of a run in the page's storage: it can pause, and goes on by itself on a new device when the old one is lost. */
+/**
+ * The training of a run in the page's storage: it can pause, and goes on by itself on a new device when the old one is
+ * lost.
+ */
 export class Session {
   private device: Device | undefined;
   private training: Training | undefined;

@@ -84,8 +84,8 @@ export async function exportRun(): Promise<{ name: string; zip: Blob }> {
 }
 
 /**
- * Puts a run of the page or of the command in the place of the one in storage: out of a zip, or from a folder's files with their
- * paths. Everything is read once before anything is replaced.
+ * Puts a run of the page or of the command in the place of the one in storage: out of a zip, or from a folder's files
+ * with their paths. Everything is read once before anything is replaced.
  * @throws UserError where it is no run, or a damaged one
  */
 export async function importRun(files: readonly { path: string; file: File }[]): Promise<void> {

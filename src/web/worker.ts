@@ -18,7 +18,9 @@ import { createRun, describeRun, discardRun, exportRun, importRun, openRun, read
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const post = (message: FromWorker) => scope.postMessage(message);
 
-/** A page is looked at while it trains, and may be closed at any moment: it draws and saves more often than the command. */
+/**
+ * A page is looked at while it trains, and may be closed at any moment: it draws and saves more often than the command.
+ */
 const PAGE_DEFAULTS: Options = { sampleEvery: 25, saveEvery: 50 };
 /** Settings with which something is to be seen within minutes. The monitor's window is a sixtieth of the steps. */
 const SHORT_RUNS: Record<string, Options> = { e2style: { steps: 1000, batch: 8, window: 16 } };

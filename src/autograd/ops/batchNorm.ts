@@ -95,7 +95,9 @@ export interface BatchNormOptions {
   readonly slope?: number;
 }
 
-/** Batch normalisation of x [N, C, …] by given statistics, which are constants; with what stands around it, in one pass. */
+/**
+ * Batch normalisation of x [N, C, …] by given statistics, which are constants; with what stands around it, in one pass.
+ */
 export function batchNorm(
   x: Tensor,
   weight: Tensor,

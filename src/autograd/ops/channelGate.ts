@@ -74,8 +74,8 @@ function composed(x: Tensor, { w1, w2, b1, b2, withMax, shortcut }: ChannelGateO
 
 /**
  * x [N, C, H, W] with every channel scaled by a gate in (0, 1), plus the shortcut. The gate is σ(MLP(mean x)), as in
- * squeeze and excitation (Hu et al. 2018), or σ(MLP(max x) + MLP(mean x)), as in CBAM (Woo et al. 2018), pooled over the
- * pixels; MLP(m) = w2 relu(w1 m + b1) + b2 with w1 [H, C] and w2 [C, H]. Three passes forward, four back.
+ * squeeze and excitation (Hu et al. 2018), or σ(MLP(max x) + MLP(mean x)), as in CBAM (Woo et al. 2018), pooled over
+ * the pixels; MLP(m) = w2 relu(w1 m + b1) + b2 with w1 [H, C] and w2 [C, H]. Three passes forward, four back.
  */
 export function channelGate(x: Tensor, options: ChannelGateOptions): Tensor {
   const { w1, w2, b1, b2, withMax = false, shortcut } = options;

@@ -105,8 +105,8 @@ export function conv2d(
 }
 
 /**
- * y [N, O, OH, OW]: each sample of x [N, C, H, W] correlated with kernels of its own, weight [N, O, C, KH, KW], as where
- * another network predicts them (HyperStyle): the samples are the groups of one convolution.
+ * y [N, O, OH, OW]: each sample of x [N, C, H, W] correlated with kernels of its own, weight [N, O, C, KH, KW], as
+ * where another network predicts them (HyperStyle): the samples are the groups of one convolution.
  */
 export function conv2dPerSample(x: Tensor, weight: Tensor, options: Omit<ConvOptions, 'groups'> = {}): Tensor {
   const [n, o, c, ...kernel] = weight.shape;

@@ -78,7 +78,8 @@ export interface StyledConvOptions extends StyledOptions {
 
 /**
  * styledActivation of x ⊙ styles, x [1 or N, I, H, W], correlated with weight [O, I, K, K], K odd, size kept. Where no
- * gradient is wanted all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs it.
+ * gradient is wanted all of it is one kernel; else the convolution is kept, as the gradient of the demodulation needs
+ * it.
  */
 export function styledConv2d(x: Tensor, weight: Tensor, { styles, ...options }: StyledConvOptions): Tensor {
   const [samples, channels, ...size] = x.shape;

@@ -8,8 +8,8 @@ export interface Spec {
 }
 
 /**
- * Reads a text such as `4x64x64x64,64x64x3x3,s2,p1x0,half`: shapes, then numbers behind their letters, and words, which are
- * letters without a number.
+ * Reads a text such as `4x64x64x64,64x64x3x3,s2,p1x0,half`: shapes, then numbers behind their letters, and words, which
+ * are letters without a number.
  * @param letters those that the kernel knows
  */
 export function parseShape(text: string, count: number, letters: readonly string[]): Spec {

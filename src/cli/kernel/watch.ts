@@ -9,9 +9,9 @@ const DEBOUNCE = 150;
 const WATCHED = ['shaders', join('src', 'runtime', 'kernels')];
 
 /**
- * Runs `wgrad kernel` with these arguments from the sources of the checkout that the command belongs to, and again whenever one is
- * saved: shaders are text in the bundle, so each time it is bundled anew. Ends with the process; a run that fails ends
- * only itself.
+ * Runs `wgrad kernel` with these arguments from the sources of the checkout that the command belongs to, and again
+ * whenever one is saved: shaders are text in the bundle, so each time it is bundled anew. Ends with the process; a run
+ * that fails ends only itself.
  */
 export async function watch(args: readonly string[]): Promise<number> {
   const root = rootOf(dirname(fileURLToPath(import.meta.url)));

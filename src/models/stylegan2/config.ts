@@ -27,7 +27,9 @@ function small(widths: readonly number[], wDim: number, mappingLayers: number): 
   return { size: 4 << (widths.length - 1), channels, wDim, mappingLayers };
 }
 
-/** Small networks of the same topology, for tests, demonstrations and the auxiliary generator; and the published ones. */
+/**
+ * Small networks of the same topology, for tests, demonstrations and the auxiliary generator; and the published ones.
+ */
 export const presets = {
   micro16: small([16, 16, 8], 32, 2),
   tiny32: small([32, 32, 16, 8], 64, 2),

@@ -144,8 +144,8 @@ export class Generator extends Module {
   }
 
   /**
-   * Block i: the features x and the image at one resolution to those at the next. With checkpointing, what is made again
-   * for the gradients of a block is again forgotten within it.
+   * Block i: the features x and the image at one resolution to those at the next. With checkpointing, what is made
+   * again for the gradients of a block is again forgotten within it.
    */
   private block(
     i: number,

@@ -17,7 +17,9 @@ export interface Fusion {
   readonly styles?: Tensor;
 }
 
-/** y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW], with what stands before and behind it. */
+/**
+ * y [N, O, OH, OW] = x [N, C, H, W] correlated with w [O, C / groups, KH, KW], with what stands before and behind it.
+ */
 export function conv2d(x: Tensor, w: Tensor, geometry: ConvGeometry, { epilogue, styles }: Fusion = {}): Tensor {
   const { stride, padding, groups } = geometry;
   const [n, c, height, width] = x.shape;

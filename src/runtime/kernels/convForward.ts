@@ -39,7 +39,10 @@ export interface WeightSteps {
   readonly tap: number;
 }
 
-/** gain · lrelu(sum · scale + strength · noise + bias), lrelu(v) = v where v > 0, else slope · v: what follows a convolution. */
+/**
+ * gain · lrelu(sum · scale + strength · noise + bias), lrelu(v) = v where v > 0, else slope · v: what follows a
+ * convolution.
+ */
 export interface Epilogue {
   /** [O] */
   readonly bias: Tensor;
@@ -95,7 +98,8 @@ export const CONV2D: Family<ConvSizes> = {
   variants(sizes, device) {
     const { n, c, o, outHeight, outWidth, kh, kw, groups, stride } = sizes;
     const outputs = kw === 1 || kw > MOST_TAPS ? 8 : 4;
-    // Long lines share most of their loads where taps overlap: 1.15 to 1.45 times as fast as squares on both CPU drivers.
+    // Long lines share most of their loads where taps overlap: 1.15 to 1.45 times as fast as squares on both CPU
+    // drivers.
     const inLines = stride[1] === 1 && kw > 1 && kw <= MOST_TAPS && outWidth >= 16;
     const [line, square] = [
       { OUTPUTS: outputs, ROWS: 1, VECTORS: 4, WORKGROUP: 8 },

@@ -13,8 +13,8 @@ export interface Convolution {
 }
 
 /**
- * y [N, O, OH, OW] of this shape, too large (or from an x too large) for one dispatch: sample by sample, then group by group, then in
- * ranges of output channels, and last as a sum over ranges of input channels.
+ * y [N, O, OH, OW] of this shape, too large (or from an x too large) for one dispatch: sample by sample, then group by
+ * group, then in ranges of output channels, and last as a sum over ranges of input channels.
  */
 export function convolveInSlices(x: Tensor, w: Tensor, shape: Shape, groups: number, conv: Convolution): Tensor {
   const { device } = x;
@@ -85,7 +85,9 @@ function refuseHalf(x: Tensor): void {
     throw new Error(`convolution: ${x} or its result is over the binding limit, where f16 is not supported`);
 }
 
-/** A tensor of this shape whose elements come in `count` equal pieces, computed in ranges of at most `limit` elements. */
+/**
+ * A tensor of this shape whose elements come in `count` equal pieces, computed in ranges of at most `limit` elements.
+ */
 function sideBySide(
   { device }: Tensor,
   shape: Shape,

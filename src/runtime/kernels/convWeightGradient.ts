@@ -34,8 +34,8 @@ const REGISTER_TAPS = [
 ] as const;
 
 /**
- * direct: a lane has all taps of some input and output channels in registers. taps: a lane is four neighbouring taps, for large
- * kernels and few channels, of f32. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
+ * direct: a lane has all taps of some input and output channels in registers. taps: a lane is four neighbouring taps,
+ * for large kernels and few channels, of f32. gemm: tiles in workgroup memory. All cut the sum over pixels into SPLITS.
  */
 export const WEIGHT_GRADIENT: Family<ConvSizes> = {
   name: 'conv2d_weight_gradient',

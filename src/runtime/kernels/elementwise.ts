@@ -12,7 +12,8 @@ const TERNARY = { name: 'ternary', source: ternarySource };
 const WORKGROUP = 64;
 const MAX_RANK = 6;
 
-// An expression is WGSL of the type ELEMENT, which is f32 or vec4f: literals that are compared or chosen are ELEMENT(0.0), and so on.
+// An expression is WGSL of the type ELEMENT, which is f32 or vec4f: literals that are compared or chosen are
+// ELEMENT(0.0), and so on.
 
 /** y = f(x): `expression` is in `x` and the constants `a` and `b`. */
 export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
@@ -88,8 +89,8 @@ function pad(values: readonly number[]): number[] {
 }
 
 /**
- * The iteration space with neighbouring axes merged wherever every operand walks through them as through one; strides are
- * 0 along the axes that an operand is repeated on.
+ * The iteration space with neighbouring axes merged wherever every operand walks through them as through one; strides
+ * are 0 along the axes that an operand is repeated on.
  */
 function collapse(shape: Shape, operands: readonly Shape[]): { shape: number[]; strides: number[][] } {
   const strides = operands.map(operand => {

@@ -21,8 +21,9 @@ export interface MatmulOptions {
 }
 
 /**
- * C = A B for matrices, or for each matrix of a batch: A [M, K] or [Z, M, K], B [K, N] or [Z, K, N]; a transposed operand is
- * given as [K, M] or [N, K]. One of the two may lack the batch axis, or have length 1 there, and is then used for every matrix.
+ * C = A B for matrices, or for each matrix of a batch: A [M, K] or [Z, M, K], B [K, N] or [Z, K, N]; a transposed
+ * operand is given as [K, M] or [N, K]. One of the two may lack the batch axis, or have length 1 there, and is then
+ * used for every matrix.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
   const [batchA, rowsA, columnsA] = matrices(a);
@@ -156,7 +157,9 @@ function matrices({ shape, rank }: Tensor): [batch: number, rows: number, column
   return rank === 2 ? [1, shape[0], shape[1]] : [shape[0], shape[1], shape[2]];
 }
 
-/** A product of which an operand or the result is over the binding limit: matrix by matrix, then in ranges of M, N or K. */
+/**
+ * A product of which an operand or the result is over the binding limit: matrix by matrix, then in ranges of M, N or K.
+ */
 function matmulInSlices(
   a: Tensor,
   b: Tensor,

@@ -12,7 +12,9 @@ const WORKGROUP = 64;
 /** What is pooled: the pixels of each channel, or the channels at each pixel. */
 export type Pooled = 'pixels' | 'channels';
 
-/** x [N, C, H, W] as [outer, length, inner], of which the length is pooled, and where maximum and mean of (o, i) are. */
+/**
+ * x [N, C, H, W] as [outer, length, inner], of which the length is pooled, and where maximum and mean of (o, i) are.
+ */
 function layout([n, c, height, width]: Shape, over: Pooled) {
   const pixels = height * width;
   return over === 'pixels'

@@ -73,7 +73,10 @@ export function resample2d(x: Tensor, rows: Table, columns: Table): Tensor {
   return y;
 }
 
-/** What upfirdn2d does to an image: factors and pads for [y, x], the pads before and after each axis; negative pads crop. */
+/**
+ * What upfirdn2d does to an image: factors and pads for [y, x], the pads before and after each axis; negative pads
+ * crop.
+ */
 export interface Upfirdn {
   readonly up: readonly [number, number];
   readonly down: readonly [number, number];

@@ -8,7 +8,8 @@ const WORKGROUP = 64;
 
 /**
  * average += rate · (scale · x - average), in place, for the tensor x of the average's size.
- * `rate` [1] is a tensor, so that it may change from step to step; `gate` u32 [1] holds 0 if the step is finite, else nothing is done.
+ * `rate` [1] is a tensor, so that it may change from step to step; `gate` u32 [1] holds 0 if the step is finite, else
+ * nothing is done.
  */
 export function updateRunningAverage(average: Tensor, x: Tensor, rate: Tensor, gate: Tensor, scale = 1): void {
   const { device } = x;

@@ -66,8 +66,8 @@ function event(tid: number, name: string, begin: number, end: number, args?: Tra
 }
 
 /**
- * From the device's clock to the host's, in ns: as late as can be if every step's last kernel ends before the host learns of
- * it.
+ * From the device's clock to the host's, in ns: as late as can be if every step's last kernel ends before the host
+ * learns of it.
  */
 function offsetOf(timed: readonly TimedDispatch[], spans: readonly StepSpan[]): number {
   const gaps = spans

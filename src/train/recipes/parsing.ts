@@ -25,9 +25,9 @@ export const parsing: Recipe = {
     const rate = new Schedule(device, cosine(lr, steps, steps / 50));
     const weights = await classWeights(size, seed);
     const weight = device.keep(device.tensor(weights, [FACE_CLASSES.length]));
-    // A weighted cross-entropy learns each class's probability times its weight; what is added to the logits in the loss is
-    // missing from the network's own (Menon et al. 2021, arXiv 2007.07314). With half of ln w the IoU is best: it gains where
-    // rare classes are marked a little more often than they are likely.
+    // A weighted cross-entropy learns each class's probability times its weight; what is added to the logits in the
+    // loss is missing from the network's own (Menon et al. 2021, arXiv 2007.07314). With half of ln w the IoU is best:
+    // it gains where rare classes are marked a little more often than they are likely.
     const bias = device.keep(
       device.tensor(
         weights.map(w => 0.5 * Math.log(w)),

@@ -8,8 +8,8 @@ import type { Training } from '../training.ts';
 const STEPS = 16;
 
 /**
- * Records the phases of a training's steps without running them, so that `device.choices.met` has every class of problems
- * that they meet. The training is of no use afterwards: its steps did not happen.
+ * Records the phases of a training's steps without running them, so that `device.choices.met` has every class of
+ * problems that they meet. The training is of no use afterwards: its steps did not happen.
  */
 export async function traceSteps(device: Device, training: Training): Promise<void> {
   const words = new StepWords(device);
