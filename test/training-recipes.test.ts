@@ -1,9 +1,11 @@
 /** The recipes of the package, at a few steps: resumed bit for bit, and E2Style's stages, each on its own. */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
 import { openFolder } from '../src/io/files.ts';
+import { readStateDict } from '../src/models/module.ts';
 import { Device } from '../src/runtime/device.ts';
 import { philox4x32 } from '../src/runtime/philox.ts';
 import { Programs } from '../src/runtime/program.ts';
@@ -124,6 +126,23 @@ test('stylegan2 without its regularisers trains with plain Adam', async () => {
   expect([first.r1, first.pathLength]).toEqual([Number.NaN, Number.NaN]);
   // The procedural faces are made on the device: there is nothing to wait for.
   expect(result.lines.filter(line => 'waitedMs' in line)).toEqual([]);
+});
+
+test('stylegan2: where a penalty is not finite, what was updated before it stays, and nothing behind it moves', async () => {
+  const statesOf = ({ modules }: Training) =>
+    Promise.all(Object.entries(modules).map(async ([name, module]) => [name, await readStateDict(module)] as const));
+  let before: ReturnType<typeof statesOf> | undefined;
+  // The factor of R1's penalty is infinite in f32.
+  const options = { model: 'micro16', steps: 1, batch: 4, gamma: 1e38, sampleEvery: 0 };
+  const { result, training } = await run('unbounded', 'stylegan2', options, {
+    onStep: (_: number, training: Training) => {
+      before = statesOf(training);
+    },
+  });
+  expect(result.lines).toMatchObject([{ finite: false }]);
+  const [old, now] = [new Map(await before), await statesOf(training)];
+  const moved = now.filter(([name, state]) => !isDeepStrictEqual(state, old.get(name)));
+  expect(moved.map(([name]) => name)).toEqual(['discriminator', 'latentAverage']);
 });
 
 test('stylegan2: a model that is not there, whatever its name', async () => {

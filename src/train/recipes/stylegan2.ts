@@ -110,8 +110,8 @@ export const stylegan2: Recipe = {
     function update(
       name: keyof typeof optimizers,
       loss: Tensor,
+      gradients: readonly Tensor[],
       { gate }: StepContext,
-      gradients = grad(loss, optimizers[name].variables, { unused: 'zero' }),
     ): void {
       const optimizer = optimizers[name];
       optimizer.collect(gradients);
@@ -128,13 +128,16 @@ export const stylegan2: Recipe = {
       const fake = dLogisticFake(discriminator.forward(stopGradient(fakes)));
       const sums = grad(fake, variables).map((gradient, i) => add(gradient, gradients[i]));
       const loss = add(real, fake);
-      update('discriminator', loss, context, sums);
+      update('discriminator', loss, sums, context);
       return { discriminator: loss };
     }
 
     function r1Step(images: Tensor, context: StepContext): Record<string, Tensor> {
       const { penalty } = r1Penalty(x => discriminator.forward(x), images);
-      update('discriminator', affine(penalty, (gamma / 2) * r1Every, 0), context);
+      const loss = affine(penalty, (gamma / 2) * r1Every, 0);
+      // How logits change with the image does not depend on the biases behind the minibatch standard deviation.
+      const gradients = grad(loss, optimizers.discriminator.variables, { unused: 'zero' });
+      update('discriminator', loss, gradients, context);
       return { r1: penalty };
     }
 
@@ -143,7 +146,7 @@ export const stylegan2: Recipe = {
       discriminator.freeze();
       const loss = gNonSaturating(discriminator.forward(images));
       discriminator.unfreeze();
-      update('generator', loss, context);
+      update('generator', loss, grad(loss, optimizers.generator.variables), context);
       return { generator: loss };
     }
 
@@ -157,7 +160,10 @@ export const stylegan2: Recipe = {
       });
       const synthesize = (x: Tensor) => generator.forward(x, freshNoise('path length', context));
       const { penalty, mean: average } = pathLengthPenalty(synthesize, w, noise, pathLength.value.value);
-      update('generator', affine(penalty, pathLengthWeight * pathLengthEvery, 0), context);
+      const loss = affine(penalty, pathLengthWeight * pathLengthEvery, 0);
+      // How images change with the latents does not depend on to-RGB's biases.
+      const gradients = grad(loss, optimizers.generator.variables, { unused: 'zero' });
+      update('generator', loss, gradients, context);
       return { pathLengthPenalty: penalty, pathLength: average };
     }
 
