@@ -267,8 +267,8 @@ class Loop {
 
   private giveUp(): never {
     throw new UserError(
-      `the losses were not finite for ${this.broken} steps, up to step ${this.log.lines.at(-1)?.step}; none of ` +
-        'those was used. Lower --lr, or go on from an earlier checkpoint',
+      `the losses were not finite for ${this.broken} steps, up to step ${this.log.lines.at(-1)?.step}; each of ` +
+        'those changed nothing from that loss on. Lower --lr, or go on from an earlier checkpoint',
     );
   }
 
