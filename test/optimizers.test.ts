@@ -5,6 +5,7 @@ import { BareParameters, type OptimizerCase } from '../src/cli/goldens/optimizer
 import { verifyCase } from '../src/cli/goldens/verify.ts';
 import { initialize, loadStateDict, type Module, placementOf, readStateDict, release } from '../src/models/module.ts';
 import type { Device } from '../src/runtime/device.ts';
+import { full } from '../src/runtime/kernels/copy.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import { Adam, checkFinite, type Optimizer, Ranger, Sgd } from '../src/train/optimizers.ts';
 import { useDevice } from './device.ts';
@@ -215,6 +216,25 @@ describe('optimisers', () => {
     };
     expect(count(40)).toBe(count(2));
     expect(count(40)).toBe(3);
+  });
+
+  test('Ranger: each row that is centralised counts its operations once', () => {
+    const { device } = gpu;
+    const rows = { a: [2, 3], b: [3], c: [4, 5, 3, 3], d: [2, 8], e: [6, 1200] };
+    const optimizer = new Ranger(parametersOf(device, rows));
+    const [rate, gate] = [device.keep(device.tensor([0.1], [1])), device.keep(device.tensor([0], [1], 'u32'))];
+    const program = device.record('step', () => {
+      optimizer.collect(optimizer.variables.map(({ shape }) => full(device, shape, 1)));
+      optimizer.step(rate, gate);
+    });
+    const flops = program.commands.flatMap(command =>
+      'kernel' in command && command.kernel.name === 'centralize_gradient' ? [command.work!.flop] : [],
+    );
+    // Rows of vectors, then the others: a sum and a difference for each element.
+    expect(flops).toEqual([2 * (16 + 7200), 2 * (6 + 180)]);
+    program.release();
+    optimizer.release();
+    for (const tensor of [rate, gate]) device.discard(tensor);
   });
 
   test('checkFinite sees an infinity or NaN anywhere, also in flat gradients, and nothing else', async () => {

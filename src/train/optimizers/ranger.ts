@@ -9,10 +9,15 @@ import { type Chunk, decayOf, Optimizer } from './optimizer.ts';
 const CENTRALIZE = { name: 'centralize_gradient', source: centralizeSource };
 const RANGER = { name: 'ranger', source };
 
-/** u32 [rows, 2]: first element and length of each row, both counted in `lanes` elements. */
+/** What one dispatch centralises: rows of one chunk whose length four divides (`lanes` = 4), or the others. */
 interface Rows {
+  /** u32 [rows, 2]: first element and length of each row, both counted in `lanes` elements. */
   readonly table: Tensor;
   readonly lanes: 1 | 4;
+  /** Length of the longest row, counted likewise. */
+  readonly longest: number;
+  /** Of all rows. */
+  readonly elements: number;
 }
 
 export interface RangerOptions {
@@ -32,7 +37,6 @@ export interface RangerOptions {
  */
 export class Ranger extends Optimizer {
   private readonly words: readonly number[];
-  /** What is centralised together in each chunk: rows of vectors, and rows whose length four does not divide. */
   private readonly rows: ReadonlyMap<Chunk, readonly Rows[]>;
 
   constructor(
@@ -49,29 +53,34 @@ export class Ranger extends Optimizer {
   }
 
   private rowsOf({ entries }: Chunk): Rows[] {
-    const found: Record<1 | 4, number[]> = { 1: [], 4: [] };
+    const found: Record<1 | 4, [first: number, length: number][]> = { 1: [], 4: [] };
     for (const { parameter, offset, size, row } of entries) {
       if (parameter.shape.length < 2) continue;
       const { lanes } = vectorText(row);
-      for (let at = 0; at < size; at += row) found[lanes].push((offset + at) / lanes, row / lanes);
+      for (let at = 0; at < size; at += row) found[lanes].push([(offset + at) / lanes, row / lanes]);
     }
     return ([4, 1] as const)
       .filter(lanes => found[lanes].length > 0)
       .map(lanes => {
         const rows = found[lanes];
-        const table = this.device.tensor(rows, [rows.length / 2, 2], 'u32', 'rows to centralise');
-        return { table: this.device.keep(table), lanes };
+        const lengths = rows.map(([, length]) => length);
+        return {
+          table: this.device.keep(this.device.tensor(rows.flat(), [rows.length, 2], 'u32', 'rows to centralise')),
+          lanes,
+          longest: lengths.reduce((most, length) => Math.max(most, length)),
+          elements: lanes * lengths.reduce((sum, length) => sum + length),
+        };
       });
   }
 
   protected update(chunk: Chunk, rate: Tensor): void {
     const { device } = this;
     const { parameters, gradient, state, owners } = chunk;
-    for (const { table, lanes } of this.rows.get(chunk)!) {
-      const text = { ELEMENT: lanes === 4 ? 'vec4f' : 'f32', COLLECT: collectText(lanes), LANE_COUNT: `${lanes}.0` };
-      const kernel = device.kernel(CENTRALIZE, { text, constants: { WORKGROUP: workgroupFor(device, 0) } });
+    for (const { table, lanes, longest, elements } of this.rows.get(chunk)!) {
+      const text = { ...vectorText(lanes).text, COLLECT: collectText(lanes), LANE_COUNT: `${lanes}.0` };
+      const kernel = device.kernel(CENTRALIZE, { text, constants: { WORKGROUP: workgroupFor(device, longest) } });
       const count = table.shape[0];
-      device.dispatch(kernel, [table, gradient], [count], grid(count, 1), 2 * gradient.size);
+      device.dispatch(kernel, [table, gradient], [count], grid(count, 1), 2 * elements);
     }
     const { quads, groups } = this.quads(chunk);
     const moments = [state.get('m')!, state.get('v')!, state.get('slow')!];
