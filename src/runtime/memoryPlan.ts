@@ -17,6 +17,12 @@ export interface MemoryPlan {
   readonly needed: number;
 }
 
+/** The sizes of the buffers in which several plans find place, one at a time: of each buffer the largest. */
+export function largest(plans: readonly (readonly number[])[]): number[] {
+  const count = Math.max(0, ...plans.map(sizes => sizes.length));
+  return Array.from({ length: count }, (_, i) => Math.max(...plans.map(sizes => sizes[i] ?? 0)));
+}
+
 /** Orders in which to place temporaries; which one comes out best differs from program to program. */
 const ORDERS: readonly ((a: Lifetime, b: Lifetime) => number)[] = [
   (a, b) => b.bytes - a.bytes,
@@ -43,8 +49,7 @@ export function planMemory(
   existing: readonly number[] = [],
 ): MemoryPlan {
   const needed = mostAtOnce(lifetimes);
-  const total = ({ buffers }: MemoryPlan) =>
-    buffers.reduce((sum, bytes, i) => sum + Math.max(bytes, existing[i] ?? 0), 0);
+  const total = ({ buffers }: MemoryPlan) => largest([buffers, existing]).reduce((sum, bytes) => sum + bytes, 0);
   const plans = ORDERS.map(compare => {
     const order = lifetimes.map((_, i) => i).sort((a, b) => compare(lifetimes[a], lifetimes[b]) || a - b);
     return { ...place(order, lifetimes, conflicts, maxBufferSize, existing), needed };

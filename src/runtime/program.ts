@@ -1,7 +1,7 @@
 import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import type { Block } from './memory.ts';
-import { type Lifetime, type MemoryPlan, planMemory } from './memoryPlan.ts';
+import { type Lifetime, largest, type MemoryPlan, planMemory } from './memoryPlan.ts';
 import type { Command, Copy, Dispatch } from './stream.ts';
 import type { Slice } from './tensor.ts';
 import { tensorsIn } from './tensorsIn.ts';
@@ -26,8 +26,7 @@ export class Arena {
 
   /** Notes what a new program will reserve. */
   expect(sizes: readonly number[]): void {
-    const { planned } = this;
-    this.planned = sizes.map((bytes, i) => Math.max(bytes, planned[i] ?? 0)).concat(planned.slice(sizes.length));
+    this.planned = largest([this.planned, sizes]);
   }
 
   /** Grows the buffers to at least these sizes. */

@@ -1,5 +1,6 @@
 /** The memory of a step's temporaries: how much, and a picture of the plan. */
 import type { Device } from '../../runtime/device.ts';
+import { largest } from '../../runtime/memoryPlan.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Command } from '../../runtime/stream.ts';
 import { escapeHtml, formatBytes } from '../report/html.ts';
@@ -26,13 +27,7 @@ export function memoryUse(device: Device, programs: readonly Planned[]): MemoryU
 
 /** The sizes of the buffers that the programs share. */
 function arenaOf(programs: readonly Planned[]): number[] {
-  const sizes: number[] = [];
-  for (const [, { plan }] of programs) {
-    plan.buffers.forEach((bytes, i) => {
-      sizes[i] = Math.max(sizes[i] ?? 0, bytes);
-    });
-  }
-  return sizes;
+  return largest(programs.map(([, { plan }]) => plan.buffers));
 }
 
 const [WIDTH, HEIGHT] = [1200, 560];
