@@ -60,7 +60,8 @@ export class CommandStream {
   private timer: DispatchTimer | undefined;
   /** What waits for pipelines that are being compiled, in order. */
   private held: (() => void)[] | undefined;
-  /** Command buffers submitted, and bind groups made, since the device was opened. */
+  /** Copies, command buffers submitted, and bind groups made, since the device was opened. */
+  copies = 0;
   submits = 0;
   bindGroupsMade = 0;
 
@@ -129,7 +130,7 @@ export class CommandStream {
   /** Appends a dispatch whose bind group is there. */
   encode(dispatch: Dispatch, bindGroup: GPUBindGroup): void {
     const { timer } = this;
-    if (timer) this.endPass(timer);
+    if (timer) this.endPass();
     if (!this.pass) {
       this.encoder ??= this.gpu.createCommandEncoder();
       this.pass = this.encoder.beginComputePass(timer?.pass(dispatch));
@@ -154,6 +155,7 @@ export class CommandStream {
       return;
     }
     this.endPass();
+    this.copies++;
     this.encoder ??= this.gpu.createCommandEncoder();
     const from = placeOf(source);
     const to = 'block' in target ? placeOf(target) : { buffer: target, offset: 0 };
@@ -192,8 +194,8 @@ export class CommandStream {
   }
 
   /** Ends the open pass; a timer that defers wants each dispatch in a submission of its own. */
-  private endPass(timer?: DispatchTimer): void {
-    if (timer?.defer) this.flush();
+  private endPass(): void {
+    if (this.timer?.defer) this.flush();
     this.pass?.end();
     this.pass = undefined;
   }

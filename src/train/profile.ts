@@ -40,6 +40,8 @@ export interface StepSpan {
   /** The dispatches timed before and after it. */
   readonly first: number;
   readonly last: number;
+  /** Copies between buffers in it, which nothing times. */
+  readonly copies: number;
 }
 
 /**
@@ -108,10 +110,12 @@ async function callStep<T>(
 ): Promise<{ result: T; span: StepSpan }> {
   await prepare?.(step);
   await device.finish();
-  const [first, began] = [timer.count, performance.now()];
+  const { stream } = device;
+  const [first, copied, began] = [timer.count, stream.copies, performance.now()];
   const result = await body(step);
   device.flush();
   const submitted = performance.now();
   await device.finish();
-  return { result, span: { began, submitted, ended: performance.now(), first, last: timer.count } };
+  const [last, copies] = [timer.count, stream.copies - copied];
+  return { result, span: { began, submitted, ended: performance.now(), first, last, copies } };
 }

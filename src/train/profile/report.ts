@@ -13,6 +13,8 @@ export interface ProfileReport {
   readonly steps: number;
   readonly ceilings: Ceilings;
   readonly dispatches: number;
+  /** Copies between buffers: no times are measured of these, so `kernelMs` and `covered` are without them. */
+  readonly copies: number;
   /** The sum of the kernels' own times, in milliseconds. */
   readonly kernelMs: number;
   /** What a profiled step took from its first command until everything was done. */
@@ -78,13 +80,14 @@ export function buildReport({ adapter, clock, ceilings, timed, spans, plain }: M
     steps,
     ceilings,
     dispatches: timed.length / steps,
+    copies: mean(spans, ({ copies }) => copies),
     kernelMs,
     profiledMs,
     ...(plain.length > 0 && {
       stepMs,
       hostMs: mean(plain, ({ began, submitted }) => submitted - began),
       overhead: profiledMs / stepMs - 1,
-      covered: (kernelMs - Math.max(0, profiledMs - stepMs)) / stepMs,
+      covered: Math.max(0, kernelMs - Math.max(0, profiledMs - stepMs)) / stepMs,
     }),
     kernels: kernelTotals(timed, steps, kernelMs, ceilings),
     modules: moduleTotals(timed, steps),

@@ -23,7 +23,7 @@ export function profileText(report: ProfileReport, memory?: MemoryUse): string {
 
 /** What a step took, and what kernels, host and profiler had of it. */
 export function summary(report: ProfileReport): [name: string, text: string][] {
-  const { stepMs, hostMs = 0, overhead = 0, covered = 0, kernelMs, profiledMs, ceilings, dispatches } = report;
+  const { stepMs, hostMs = 0, overhead = 0, covered = 0, kernelMs, profiledMs, ceilings, dispatches, copies } = report;
   const launching = (dispatches * ceilings.dispatchDevice) / 1e3;
   const added = (1e3 * (profiledMs - (stepMs ?? 0))) / dispatches;
   const kernels = `${formatMilliseconds(kernelMs)} in ${formatCount(dispatches)} dispatches`;
@@ -43,7 +43,8 @@ export function summary(report: ProfileReport): [name: string, text: string][] {
             `a profiled step takes ${formatMilliseconds(profiledMs)}: ${signed(formatPercent(overhead))}, ${signed(added.toFixed(1))} µs a dispatch`,
           ],
         ] as [string, string][])),
-    ['ceilings', `${limits}; launching empty kernels takes ${formatMilliseconds(launching)} of that`],
+    ['copies', `${formatCount(copies)} between buffers, which are not timed`],
+    ['ceilings', `${limits}; as many empty kernels take ${formatMilliseconds(launching)} to launch`],
   ];
 }
 
