@@ -1,7 +1,8 @@
-import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { accessSync, constants, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
+import { openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
 import { commonDefaults } from '../train/options.ts';
 import { profileText } from '../train/profile/text.ts';
@@ -65,8 +66,8 @@ export const verb: Verb = {
       const { report, memory: use } = profile;
       if (json) console.log(JSON.stringify({ recipe: name, options, ...report, memory: use }, null, 2));
       else console.log(`\n${profileText(report, use)}`);
-      if (trace !== undefined) writeFileSync(trace, JSON.stringify(profile.trace()));
-      if (memory !== undefined) writeFileSync(memory, profile.picture);
+      if (trace !== undefined) await write(trace, JSON.stringify(profile.trace()));
+      if (memory !== undefined) await write(memory, profile.picture);
       const written = [trace, memory].filter(path => path !== undefined);
       if (!json && written.length > 0) console.log(`\nwritten: ${written.join(', ')}`);
       return 0;
@@ -76,6 +77,12 @@ export const verb: Verb = {
   },
 };
 
+/** Writes a file that is there as a whole or not at all. */
+async function write(path: string, content: string): Promise<void> {
+  const folder = await openFolder(dirname(path));
+  await folder.write(basename(path), content);
+}
+
 /** Refuses a file that could not be written at the end. */
 function refuseFile(flag: string, path: string | undefined, ending: string): void {
   if (path === undefined) return;
@@ -83,7 +90,8 @@ function refuseFile(flag: string, path: string | undefined, ending: string): voi
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) throw new UserError(`${flag} ${path} is a folder: name a file`);
   try {
-    accessSync(found ? path : dirname(path), constants.W_OK);
+    accessSync(dirname(path), constants.W_OK);
+    if (found) accessSync(path, constants.W_OK);
   } catch (error) {
     throw new UserError(`${flag} ${path} cannot be written: ${(error as Error).message}`);
   }
