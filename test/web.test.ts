@@ -18,6 +18,7 @@ import { serve } from '../src/cli/web.ts';
 import { openFolder } from '../src/io/files.ts';
 import { zipFolder } from '../src/io/zip.ts';
 import { Device } from '../src/runtime/device.ts';
+import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import type { LogLine } from '../src/train/runLog.ts';
 import { train } from '../src/train/trainer.ts';
@@ -122,6 +123,16 @@ let whole: number[][] = [];
 /** The zip of the run that was paused, and where that was. */
 let pausedZip: Uint8Array;
 let pausedAt: string;
+
+test('every setting of a recipe is asked for, but not a folder of images, which a page cannot read', async () => {
+  await page.waitForSelector('#start:enabled');
+  for (const { name, defaults } of Object.values(recipes)) {
+    await page.select('#recipe', name);
+    const asked = await page.$$eval('[id^=setting-]', inputs => inputs.map(({ id }) => id.replace('setting-', '')));
+    const settings = Object.keys({ ...commonDefaults, ...defaults });
+    expect(asked.sort()).toEqual(settings.filter(key => key !== 'data').sort());
+  }
+});
 
 test('a training in the page: the loss falls, and equals that of Node', async () => {
   await start();

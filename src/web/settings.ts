@@ -5,6 +5,9 @@ import type { RecipeChoice } from './messages.ts';
 /** Settings that are always in sight, in this order, where a recipe has them. */
 const FIRST = ['model', 'size', 'stages', 'steps', 'batch', 'seed', 'abort', 'threshold'];
 
+/** Settings that are not asked for: a page has no folders of images to name, only what is the default. */
+const FIXED = ['data'];
+
 /** Settings whose names do not say enough. */
 const LABELS: Record<string, string> = {
   abort: 'Abortion of stages',
@@ -47,7 +50,7 @@ export class SettingsForm {
     this.about.textContent = about;
     const values = { ...defaults, ...options };
     const first = FIRST.filter(key => Object.hasOwn(defaults, key));
-    const others = Object.keys(defaults).filter(key => !first.includes(key));
+    const others = Object.keys(defaults).filter(key => !first.includes(key) && !FIXED.includes(key));
     this.first.replaceChildren(...first.map(key => this.field(key, values[key], defaults[key])));
     this.others.replaceChildren(...others.map(key => this.field(key, values[key], defaults[key])));
     this.showThreshold();
