@@ -8,7 +8,7 @@ import { useDevice } from './device.ts';
 /** The others are in test/long. */
 const isShort = ({ gflop }: GoldenCase) => gflop! < 5;
 
-for (const file of ['irse', 'encoders-psp', 'e2style-encoder']) {
+for (const file of ['irse', 'encoders-psp', 'e2style-encoder', 'inception']) {
   const url = new URL(`./goldens/${file}.json`, import.meta.url);
   const { cases } = JSON.parse(readFileSync(url, 'utf8')) as { cases: GoldenCase[] };
   const named = cases.map(golden => [golden.name, golden] as const);

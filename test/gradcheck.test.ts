@@ -229,7 +229,9 @@ const cases: Record<string, Case[]> = {
   avgPool2d: [
     image(x => ops.avgPool2d(x, 2)),
     image(x => ops.avgPool2d(x, 2), [1, 2, 4, 6]),
-    image(x => ops.avgPool2d(x, 3, 1)),
+    image(x => ops.avgPool2d(x, 3, { stride: 1 })),
+    image(x => ops.avgPool2d(x, 3, { stride: 1, padding: 1 })),
+    image(x => ops.avgPool2d(x, 3, { stride: 2, padding: 1, countIncludePad: false })),
   ],
   separableFilter: [image(x => ops.separableFilter(x, [0.25, 0.5, 0.25]))],
   subsample: [image(x => ops.subsample(x, 2)), image(x => ops.subsample(x, 3))],

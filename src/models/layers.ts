@@ -36,14 +36,15 @@ export class Activation extends Module {
 }
 
 export interface ConvLayerOptions extends ops.ConvOptions {
-  readonly kernel: number;
+  /** One number or [height, width]. */
+  readonly kernel: number | readonly [number, number];
   readonly bias?: boolean;
   readonly init?: Init;
   /** What follows, in the same kernel. Default: nothing. */
   readonly activation?: ops.Activation;
 }
 
-/** A convolution of [N, C, H, W] with weight [O, C / groups, K, K] and, unless bias is false, bias [O]. */
+/** A convolution of [N, C, H, W] with weight [O, C / groups, KH, KW] and, unless bias is false, bias [O]. */
 export class Conv2d extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
@@ -55,10 +56,11 @@ export class Conv2d extends Module {
   ) {
     super();
     const { kernel, groups = 1, bias = true } = options;
-    const inputs = (inChannels / groups) * kernel * kernel;
+    const [height, width] = typeof kernel === 'number' ? [kernel, kernel] : kernel;
+    const inputs = (inChannels / groups) * height * width;
     this.weight = this.parameter(
       'weight',
-      [outChannels, inChannels / groups, kernel, kernel],
+      [outChannels, inChannels / groups, height, width],
       options.init ?? fanIn(inputs),
     );
     this.bias = bias ? this.parameter('bias', [outChannels], fanIn(inputs)) : undefined;

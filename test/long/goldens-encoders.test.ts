@@ -6,7 +6,7 @@ import { useDevice } from '../device.ts';
 
 describe('encoders of published size against PyTorch', () => {
   const gpu = useDevice();
-  for (const file of ['irse', 'encoders-psp', 'e2style-encoder']) {
+  for (const file of ['irse', 'encoders-psp', 'e2style-encoder', 'inception']) {
     const url = new URL(`../goldens/${file}.json`, import.meta.url);
     const { cases } = JSON.parse(readFileSync(url, 'utf8')) as { cases: GoldenCase[] };
     const long = cases.filter(({ gflop }) => gflop! >= 5);

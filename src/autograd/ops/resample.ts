@@ -50,16 +50,32 @@ function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
 
-/** Average pooling with windows of `kernel`, no padding: PyTorch's avg_pool2d. */
-export function avgPool2d(x: Tensor, kernel: number, stride = kernel): Tensor {
+export interface AvgPoolOptions {
+  /** Default: the kernel. */
+  readonly stride?: number;
+  /** Zeros on both sides. Default 0. */
+  readonly padding?: number;
+  /** Divide by the whole window also where it reaches over the border. Default true, as in PyTorch. */
+  readonly countIncludePad?: boolean;
+}
+
+/** Average pooling with windows of `kernel`: PyTorch's avg_pool2d. */
+export function avgPool2d(
+  x: Tensor,
+  kernel: number,
+  { stride = kernel, padding = 0, countIncludePad = true }: AvgPoolOptions = {},
+): Tensor {
   const [height, width] = x.shape.slice(2);
-  if (stride === kernel && height % kernel === 0 && width % kernel === 0) {
+  if (stride === kernel && padding === 0 && height % kernel === 0 && width % kernel === 0) {
     return adaptiveAvgPool2d(x, [height / kernel, width / kernel]);
   }
+  const key = `average${kernel}/${stride}+${padding}${countIncludePad ? '' : ' inside'}`;
   const axis = (inputs: number) =>
-    table(`average${kernel}/${stride}`, inputs, Math.floor((inputs - kernel) / stride) + 1, i =>
-      range(i * stride, i * stride + kernel).map(index => [index, 1 / kernel]),
-    );
+    table(key, inputs, Math.floor((inputs + 2 * padding - kernel) / stride) + 1, i => {
+      const first = i * stride - padding;
+      const inside = range(Math.max(0, first), Math.min(inputs, first + kernel));
+      return inside.map(index => [index, 1 / (countIncludePad ? kernel : inside.length)]);
+    });
   return apply(resampleOp, [x], { rows: axis(height), columns: axis(width) });
 }
 

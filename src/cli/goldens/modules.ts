@@ -3,6 +3,7 @@ import type { Naming } from '../../models/stylegan2/names.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { encoders } from './encoders.ts';
 import type { GoldenCase } from './format.ts';
+import { inceptionBuilders } from './inception.ts';
 import { lossBuilders } from './losses.ts';
 import { stylegan2Builders } from './stylegan2.ts';
 
@@ -23,4 +24,5 @@ export const builders: Record<string, Builder | undefined> = {
   ...encoders,
   ...stylegan2Builders,
   ...lossBuilders,
+  ...inceptionBuilders,
 };

@@ -74,7 +74,7 @@ const table: Record<string, Evaluate | undefined> = {
   },
   avg_pool2d: ({ input }, { kernel, stride, padding, ceilMode }) => {
     if (typeof kernel !== 'number' || padding !== 0 || ceilMode) throw new UnknownCase();
-    return ops.avgPool2d(input, kernel, stride);
+    return ops.avgPool2d(input, kernel, { stride });
   },
   max_pool2d: ({ input }, args) => ops.maxPool2d(input, args as unknown as ops.PoolOptions),
   adaptive_avg_pool2d: ({ input }, { outputSize }) => ops.adaptiveAvgPool2d(input, outputSize),
