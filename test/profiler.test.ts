@@ -3,6 +3,7 @@ import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { defer, pendingEffects } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
 import { Conv2d, Sequential } from '../src/models/layers.ts';
 import { initialize, Module, release } from '../src/models/module.ts';
@@ -15,6 +16,7 @@ import type { Tensor } from '../src/runtime/tensor.ts';
 import type { ModuleTotal } from '../src/train/profile/modules.ts';
 import { buildReport } from '../src/train/profile/report.ts';
 import type { Trace } from '../src/train/profile/trace.ts';
+import { profileTraining } from '../src/train/profile/training.ts';
 import { type ProfileOptions, profile } from '../src/train/profile.ts';
 import { wgrad } from './command.ts';
 import { useDevice } from './device.ts';
@@ -221,6 +223,16 @@ describe('a profile', () => {
     await expect(failing).rejects.toThrow('the body');
     expect(device.stream.isTimed).toBe(false);
     expect(await ops.add(full(device, [2], 1), 1).read()).toEqual(Float32Array.of(2, 2));
+  });
+
+  test('of a training that fails leaves no effects to the next training', async () => {
+    const step = () => {
+      defer([], () => {});
+      throw new Error('the step');
+    };
+    const rest = { modules: {}, optimizers: {}, lossNames: [], mainLoss: '', imagesPerStep: 1 };
+    await expect(profileTraining(gpu.device, { ...rest, step }, 1)).rejects.toThrow('the step');
+    expect(pendingEffects()).toEqual([]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { discardEffects } from '../../autograd/effects.ts';
 import type { Device } from '../../runtime/device.ts';
 import { Programs } from '../../runtime/program.ts';
 import { type Profile, profile } from '../profile.ts';
@@ -31,6 +32,7 @@ export async function profileTraining(device: Device, training: Training, steps:
     const planned = [...programs.values()];
     return { report, trace, memory: memoryUse(device, planned), picture: memoryPicture(planned) };
   } finally {
+    discardEffects();
     programs.release();
     words.release();
   }
