@@ -67,6 +67,7 @@ export class Program<T> {
   readonly plan: MemoryPlan;
   /** Of each temporary: its size, and the commands that first and last use it. */
   readonly lifetimes: readonly Lifetime[];
+  private readonly label: string;
   private ready: Ready[] = [];
   private readyFor = '';
   private readonly temporaries: readonly Block[];
@@ -78,13 +79,14 @@ export class Program<T> {
   /** @param result what the function returned; its tensors hold what the last run computed */
   constructor(
     private readonly device: Device,
-    private readonly recorder: Recorder,
+    { label, commands: recorded }: Recorder,
     readonly result: T,
   ) {
+    this.label = label;
     for (const block of tensorsIn(result).flatMap(tensor => tensor.blocks)) {
       if (!block.buffer) this.outputs.set(block, this.placeOutput(block));
     }
-    const commands = withoutDead(recorder.commands);
+    const commands = withoutDead(recorded);
     this.commands = commands;
     this.dispatches = commands.filter(command => 'kernel' in command).length;
     const used = new Set(commands.flatMap(command => slicesOf(command).map(({ block }) => block)));
@@ -100,7 +102,7 @@ export class Program<T> {
 
   private placeOutput(block: Block): Block {
     const { memory } = this.device;
-    const own = memory.allocate(block.bytes, this.recorder.label);
+    const own = memory.allocate(block.bytes, this.label);
     memory.keep(own);
     memory.keep(block);
     block.buffer = own.buffer;
@@ -114,11 +116,10 @@ export class Program<T> {
 
   /** Does the work again and returns the function's result, with new content. */
   run(): T {
-    const { device, recorder } = this;
-    if (device.recorder) throw new Error(`program "${recorder.label}" cannot run while another is recorded`);
+    const { device, label } = this;
+    if (device.recorder) throw new Error(`program "${label}" cannot run while another is recorded`);
     for (const [{ lent }, loan] of this.foreign) {
-      if (lent !== loan)
-        throw new Error(`program "${recorder.label}" uses a tensor that was discarded; record it anew`);
+      if (lent !== loan) throw new Error(`program "${label}" uses a tensor that was discarded; record it anew`);
     }
     device.throwFailure();
     device.stream.inOrder(() => this.encode());
