@@ -145,8 +145,10 @@ export const stylegan2: Recipe = {
       const images = generator.forward(latents(batch, 'G', context), freshNoise('G', context));
       discriminator.freeze();
       const loss = gNonSaturating(discriminator.forward(images));
+      // Frozen until the gradients are there: with checkpointing its blocks are computed again for them.
+      const gradients = grad(loss, optimizers.generator.variables);
       discriminator.unfreeze();
-      update('generator', loss, grad(loss, optimizers.generator.variables), context);
+      update('generator', loss, gradients, context);
       return { generator: loss };
     }
 
