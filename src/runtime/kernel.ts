@@ -107,8 +107,8 @@ export class KernelCache {
     if (text) for (const identifier in text) key += `|${identifier}:${text[identifier]}`;
     let kernel = this.kernels.get(key);
     if (!kernel) {
-      const template = text ? substitute(source, text, name) : source;
-      kernel = this.create(name, key, expand(template, tile ?? {}, name), constants);
+      const code = expand(source, tile ?? {}, name);
+      kernel = this.create(name, key, text ? substitute(code, text, name) : code, constants);
       this.kernels.set(key, kernel);
     }
     return kernel;

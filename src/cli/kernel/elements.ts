@@ -11,7 +11,7 @@ import { MAP, mapOf } from './map.ts';
 
 /** An entry whose operands are all of one shape, and its result as well, computed element by element. */
 function elementwise(
-  entry: Pick<Entry, 'name' | 'about'>,
+  entry: Pick<Entry, 'name' | 'about' | 'shaders'>,
   count: number,
   flop: number,
   run: (operands: readonly Tensor[]) => Tensor,
@@ -19,7 +19,6 @@ function elementwise(
 ): Entry {
   return {
     ...entry,
-    shaders: [entry.name],
     shape: MAP,
     problem: ({ shapes: [shape] }) =>
       plain(entry.name, {
@@ -33,28 +32,28 @@ function elementwise(
 
 export const elementEntries: readonly Entry[] = [
   elementwise(
-    { name: 'unary', about: 'x²' },
+    { name: 'unary', about: 'x²', shaders: ['unary'] },
     1,
     1,
     ([x]) => unary(x, 'x * x'),
     x => x * x,
   ),
   elementwise(
-    { name: 'binary', about: 'x + y' },
+    { name: 'binary', about: 'x + y', shaders: ['broadcast'] },
     2,
     1,
     ([x, y]) => binary(x, y, 'x + y'),
     (x, y) => x + y,
   ),
   elementwise(
-    { name: 'ternary', about: 'x y + z' },
+    { name: 'ternary', about: 'x y + z', shaders: ['broadcast'] },
     3,
     2,
     ([x, y, z]) => ternary(x, y, z, 'x * y + z'),
     (x, y, z) => x * y + z,
   ),
   elementwise(
-    { name: 'fill', about: 'a number everywhere' },
+    { name: 'fill', about: 'a number everywhere', shaders: ['fill'] },
     1,
     0,
     ([x]) => full(x.device, x.shape, 3),

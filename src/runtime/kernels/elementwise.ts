@@ -1,5 +1,4 @@
-import binarySource from '../../../shaders/binary.wgsl';
-import ternarySource from '../../../shaders/ternary.wgsl';
+import broadcastSource from '../../../shaders/broadcast.wgsl';
 import unarySource from '../../../shaders/unary.wgsl';
 import { floatBits, grid } from '../device.ts';
 import { blockOf, cut } from '../parts.ts';
@@ -7,8 +6,7 @@ import { broadcastShapes, type Shape, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 
 const UNARY = { name: 'unary', source: unarySource };
-const BINARY = { name: 'binary', source: binarySource };
-const TERNARY = { name: 'ternary', source: ternarySource };
+const BROADCAST = { name: 'broadcast', source: broadcastSource };
 const WORKGROUP = 64;
 const MAX_RANK = 6;
 
@@ -31,15 +29,15 @@ export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
 
 /** z = f(x, y) with broadcasting: `expression` is in `x`, `y` and the constant `a`. */
 export function binary(x: Tensor, y: Tensor, expression: string, a = 0): Tensor {
-  return broadcast(BINARY, [x, y], expression, a);
+  return broadcast([x, y], expression, a);
 }
 
 /** w = f(x, y, z) with broadcasting: `expression` is in `x`, `y`, `z` and the constant `a`. */
 export function ternary(x: Tensor, y: Tensor, z: Tensor, expression: string, a = 0): Tensor {
-  return broadcast(TERNARY, [x, y, z], expression, a);
+  return broadcast([x, y, z], expression, a);
 }
 
-function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expression: string, a: number): Tensor {
+function broadcast(operands: readonly Tensor[], expression: string, a: number): Tensor {
   const { device } = operands[0];
   const shape = operands.map(operand => operand.shape).reduce(broadcastShapes);
   const output = device.empty(shape);
@@ -52,13 +50,13 @@ function broadcast(shader: typeof BINARY, operands: readonly Tensor[], expressio
     const width = axes.shape[last] % 4 === 0 ? 4 : 1;
     // Along the last axis an operand walks element by element, or is repeated: then it is read as scalars.
     const types = axes.strides.map(strides => (width === 4 && strides[last] === 1 ? 'vec4f' : 'f32'));
-    const kernel = device.kernel(shader, {
+    const kernel = device.kernel(BROADCAST, {
       text: {
         EXPRESSION: expression,
         ELEMENT: width === 4 ? 'vec4f' : 'f32',
-        ...Object.fromEntries(types.map((type, i) => [['X_TYPE', 'Y_TYPE', 'Z_TYPE'][i], type])),
+        ...Object.fromEntries(types.map((type, i) => [`TYPE${i}`, type])),
       },
-      constants: { RANK: axes.shape.length },
+      tile: { OPERANDS: operands.length, RANK: axes.shape.length },
     });
     const size = to.size / width;
     const shape = axes.shape.with(last, axes.shape[last] / width);
