@@ -18,16 +18,9 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 /// First pixel and end of bin k.
 fn bin(k: u32, n: u32, m: u32) -> vec2u {
-  return vec2u(quotient(k * n, m), quotient((k + 1) * n + m - 1, m));
+  return vec2u(k * n / m, ((k + 1) * n + m - 1) / m);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -40,10 +33,10 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let line = quotient(index, params.out_width);
-  let p = quotient(line, params.out_height);
-  let rows = bin(line - p * params.out_height, params.height, params.out_height);
-  let columns = bin(index - line * params.out_width, params.width, params.out_width);
+  let line = index / params.out_width;
+  let p = line / params.out_height;
+  let rows = bin(line % params.out_height, params.height, params.out_height);
+  let columns = bin(index % params.out_width, params.width, params.out_width);
   var sum = 0.0;
   for (var r = rows.x; r < rows.y; r++) {
     let start = (p * params.height + r) * params.width;

@@ -18,16 +18,9 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 /// Pixels in bin k.
 fn bin_length(k: u32, n: u32, m: u32) -> f32 {
-  return f32(quotient((k + 1) * n + m - 1, m) - quotient(k * n, m));
+  return f32(((k + 1) * n + m - 1) / m - k * n / m);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -40,16 +33,16 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let line = quotient(index, params.width);
-  let p = quotient(line, params.height);
-  let r = line - p * params.height;
-  let q = index - line * params.width;
-  let last_i = quotient((r + 1) * params.out_height - 1, params.height);
-  let last_j = quotient((q + 1) * params.out_width - 1, params.width);
+  let line = index / params.width;
+  let p = line / params.height;
+  let r = line % params.height;
+  let q = index % params.width;
+  let last_i = ((r + 1) * params.out_height - 1) / params.height;
+  let last_j = ((q + 1) * params.out_width - 1) / params.width;
   var sum = 0.0;
-  for (var i = quotient(r * params.out_height, params.height); i <= last_i; i++) {
+  for (var i = r * params.out_height / params.height; i <= last_i; i++) {
     let rows = bin_length(i, params.height, params.out_height);
-    for (var j = quotient(q * params.out_width, params.width); j <= last_j; j++) {
+    for (var j = q * params.out_width / params.width; j <= last_j; j++) {
       let value = gradient[(p * params.out_height + i) * params.out_width + j];
       sum += value / (rows * bin_length(j, params.width, params.out_width));
     }

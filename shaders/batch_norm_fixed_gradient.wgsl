@@ -23,17 +23,6 @@ struct Params {
 override WORKGROUP: u32 = 64;
 override ACTIVATED: bool = false;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
-fn remainder(i: u32, n: u32) -> u32 {
-  return i - quotient(i, n) * n;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -44,7 +33,7 @@ fn main(
   for (var j = 0u; j < 4; j++) {
     let i = first + j * WORKGROUP;
     if (i < params.size) {
-      let c = remainder(quotient(i, params.plane), params.channels);
+      let c = i / params.plane % params.channels;
       var h = weight[c] * inverseSqrt(variance_data[c] + params.epsilon) * gradient[i];
       if (ACTIVATED) {
         h = select(h * params.slope, h, result[i] > ELEMENT(0.0));

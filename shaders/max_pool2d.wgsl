@@ -25,13 +25,6 @@ struct Params {
 
 override WORKGROUP: u32 = 64;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -42,10 +35,10 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let line = quotient(index, params.out_width);
-  let p = quotient(line, params.out_height);
-  let q = i32(index - line * params.out_width);
-  let r = i32(line - p * params.out_height);
+  let line = index / params.out_width;
+  let p = line / params.out_height;
+  let q = i32(index % params.out_width);
+  let r = i32(line % params.out_height);
   let plane = i32(p) * params.height * params.width;
   let top = r * params.stride_y - params.pad_y;
   let left = q * params.stride_x - params.pad_x;

@@ -24,13 +24,6 @@ override WORKGROUP: u32 = 64;
 override KERNEL_Y: u32 = 2;
 override KERNEL_X: u32 = 2;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -41,10 +34,10 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let line = quotient(index, params.across);
-  let p = quotient(line, params.down);
-  let q = index - line * params.across;
-  let r = line - p * params.down;
+  let line = index / params.across;
+  let p = line / params.down;
+  let q = index % params.across;
+  let r = line % params.down;
   var found = 0xffffffffu;
   var value = 0.0;
   if (r < params.out_height && q < params.out_width) {

@@ -29,13 +29,6 @@ struct Params {
 override WORKGROUP: u32 = 64;
 override NOISY: bool = true;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -46,11 +39,11 @@ fn main(
   for (var j = 0u; j < 4; j++) {
     let i = first + j * WORKGROUP;
     if (i < params.size) {
-      let p = quotient(i, params.plane);
-      let n = quotient(p, params.channels);
-      var v = input[i] * demodulation[p] + bias[p - n * params.channels];
+      let p = i / params.plane;
+      let n = p / params.channels;
+      var v = input[i] * demodulation[p] + bias[p % params.channels];
       if (NOISY) {
-        v += strength[0] * noise[n * params.noise_stride + i - p * params.plane];
+        v += strength[0] * noise[n * params.noise_stride + i % params.plane];
       }
       output[i] = params.gain * select(v * params.slope, v, v > ELEMENT(0.0));
     }

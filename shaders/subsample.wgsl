@@ -22,13 +22,6 @@ override WORKGROUP: u32 = 64;
 override STEP: u32 = 2;
 override SPREAD: bool = false;
 
-/// i / n. An integer division is slow on a CPU driver; the float one is right but for a unit, which is corrected.
-fn quotient(i: u32, n: u32) -> u32 {
-  let q = u32(f32(i) / f32(n));
-  let rest = i32(i - q * n);
-  return select(q, q - 1, rest < 0) + select(0u, 1u, rest >= i32(n));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -39,10 +32,10 @@ fn main(
   if (index >= params.size) {
     return;
   }
-  let line = quotient(index, params.across);
-  let p = quotient(line, params.down);
-  let top = STEP * (line - p * params.down);
-  let left = STEP * (index - line * params.across);
+  let line = index / params.across;
+  let p = line / params.down;
+  let top = STEP * (line % params.down);
+  let left = STEP * (index % params.across);
   let plane = p * params.height * params.width;
   if (!SPREAD) {
     output[index] = input[plane + top * params.width + left];
