@@ -21,8 +21,8 @@ override WORKGROUP: u32 = 64;
 
 var<workgroup> partial: array<vec4f, WORKGROUP>;
 
-fn total(v: ELEMENT) -> f32 {
-  return TOTAL;
+fn collect(v: ELEMENT) -> f32 {
+  return COLLECT;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     xx += x * x;
     yy += y * y;
   }
-  partial[local] = vec4f(total(xy), total(xx), total(yy), 0.0);
+  partial[local] = vec4f(collect(xy), collect(xx), collect(yy), 0.0);
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (local < half) {

@@ -26,8 +26,8 @@ override WORKGROUP: u32 = 64;
 
 var<workgroup> partial: array<f32, WORKGROUP>;
 
-fn total(v: ELEMENT) -> f32 {
-  return TOTAL;
+fn collect(v: ELEMENT) -> f32 {
+  return COLLECT;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     sum += pixel;
   }
-  partial[local] = total(sum);
+  partial[local] = collect(sum);
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (local < half) {

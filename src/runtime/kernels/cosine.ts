@@ -3,14 +3,12 @@ import gradientSource from '../../../shaders/cosine_gradient.wgsl';
 import momentsSource from '../../../shaders/cosine_moments.wgsl';
 import { floatBits } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
-import { collectText, vectorText, workgroupFor } from './vector.ts';
+import { collectText, splitsOf, vectorText, workgroupFor } from './vector.ts';
 
 const MOMENTS = { name: 'cosine_moments', source: momentsSource };
 const DISTANCE = { name: 'cosine_distance', source: distanceSource };
 const GRADIENT = { name: 'cosine_gradient', source: gradientSource };
 const WORKGROUP = 64;
-/** Elements of a row that one workgroup adds up. */
-const SPLIT = 16384;
 
 /**
  * Of pairs of tensors [N, …], one pair a layer, the sums that the cosine of each sample consists of:
@@ -19,14 +17,14 @@ const SPLIT = 16384;
 export function cosineMoments(xs: readonly Tensor[], ys: readonly Tensor[]): Tensor {
   const { device } = xs[0];
   const rows = xs[0].shape[0];
-  const splits = Math.min(64, Math.ceil(Math.max(...xs.map(x => x.size / rows)) / SPLIT));
+  const splits = splitsOf(Math.max(...xs.map(x => x.size / rows)));
   const moments = device.empty([xs.length, rows, splits, 4], 'f32', 'cosine moments');
   xs.forEach((x, layer) => {
     const { lanes, text } = vectorText(x.size / rows);
     const length = x.size / rows / lanes;
     const splitLength = Math.ceil(length / splits);
     const kernel = device.kernel(MOMENTS, {
-      text: { ...text, TOTAL: collectText(lanes) },
+      text: { ...text, COLLECT: collectText(lanes) },
       constants: { WORKGROUP: workgroupFor(device, splitLength) },
     });
     const words = [length, splits, splitLength, layer * rows];

@@ -24,7 +24,7 @@ export function perceptualDistance(xs: readonly Tensor[], ys: readonly Tensor[],
     const length = pixels[layer] / lanes;
     const splitLength = Math.ceil(length / splits[layer]);
     const kernel = device.kernel(DISTANCE, {
-      text: { ...text, TOTAL: collectText(lanes) },
+      text: { ...text, COLLECT: collectText(lanes) },
       constants: { WORKGROUP: workgroupFor(device, splitLength) },
     });
     const words = [x.shape[1], length, splitLength, columns, first, floatBits(1 / pixels[layer])];

@@ -6,15 +6,13 @@ import { floatBits, grid } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
 import { narrow } from './copy.ts';
 import { reduce } from './reduce.ts';
-import { collectText, lanesFor, vectorText } from './vector.ts';
+import { collectText, lanesFor, splitsOf, vectorText } from './vector.ts';
 
 const ACTIVATION = { name: 'styled_activation', source };
 const GRADIENT = { name: 'styled_gradient', source: gradientSource };
 const DEMODULATION = { name: 'demodulation', source: demodulationSource };
 const DEMODULATION_GRADIENT = { name: 'demodulation_gradient', source: demodulationGradientSource };
 const WORKGROUP = 64;
-/** Elements of a plane that one workgroup adds up. */
-const SPLIT = 16384;
 
 export interface Styled {
   /** [N, C] */
@@ -57,16 +55,16 @@ export function styledGradient(
 ): { input: Tensor; demodulation: Tensor; bias: () => Tensor; strength: () => Tensor } {
   const { device, shape } = x;
   const { lanes, text, planes, channels, plane, noiseStride } = walk(x, noise);
-  const splits = Math.min(64, Math.ceil((plane * lanes) / SPLIT));
+  const splits = splitsOf(plane * lanes);
+  const splitLength = Math.ceil(plane / splits);
   const input = device.empty(shape);
   const inputSum = device.empty([planes, splits]);
   const sums = device.empty([2, planes / channels, channels, splits]);
-  const along = lanesFor(device, planes * splits, Math.ceil(plane / splits));
+  const along = lanesFor(device, planes * splits, splitLength);
   const kernel = device.kernel(GRADIENT, {
     text: { ...text, COLLECT: collectText(lanes) },
     constants: { ...along, NOISY: noise ? 1 : 0 },
   });
-  const splitLength = Math.ceil(plane / splits);
   const words = [planes, channels, plane, splitLength, noiseStride, floatBits(slope), floatBits(gain)];
   const [gx, gy] = grid(planes, along.WORKGROUP / along.LANES);
   device.dispatch(

@@ -11,8 +11,13 @@ export function collectText(lanes: 1 | 4): string {
   return lanes === 4 ? 'dot(v, vec4f(1.0))' : 'v';
 }
 
-/** Elements that one workgroup adds up; a channel with more is cut into splits. */
+/** Elements that one workgroup adds up. */
 const SPLIT = 16384;
+
+/** How many workgroups add up a run of this many elements: the splits that it is cut into. */
+export function splitsOf(elements: number): number {
+  return Math.min(64, Math.ceil(elements / SPLIT));
+}
 
 /** How kernels walk through x [N, C, …] channel by channel: counts are of ELEMENTs, of `lanes` elements each. */
 export interface ChannelWalk {
@@ -33,7 +38,7 @@ export function channelWalk(x: Tensor): ChannelWalk {
   const elements = x.size / (samples * channels);
   const { lanes, text } = vectorText(elements);
   const plane = elements / lanes;
-  const splitLength = Math.ceil(plane / Math.min(64, plane, Math.ceil((samples * elements) / SPLIT)));
+  const splitLength = Math.ceil(plane / Math.min(plane, splitsOf(samples * elements)));
   const size = samples * channels * plane;
   return { lanes, text, size, samples, channels, plane, splits: Math.ceil(plane / splitLength), splitLength };
 }
