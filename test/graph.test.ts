@@ -56,6 +56,7 @@ describe('the graph', () => {
       expect(() => ops.slice(x, { begin: [0, begin], end: [2, end], step: [1, step] })).toThrow('is not inside');
     }
     const image = ops.reshape(x, [1, 1, 2, 3]);
+    expect(() => ops.maxPool2d(image, { kernel: 2, padding: 2 })).toThrow('padding 2×2 is over half of the window 2×2');
     expect(() => ops.avgPool2d(image, 4)).toThrow('an axis of 2 pixels cannot become one of 0');
     expect(() => ops.interpolate(image, [0, 2], 'nearest')).toThrow('an axis of 2 pixels');
   });

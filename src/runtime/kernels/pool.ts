@@ -34,6 +34,8 @@ export interface Windows {
 export function maxPool(x: Tensor, windows: Windows): { values: Tensor; positions: Tensor } {
   const { kernel, stride, padding, ceilMode } = windows;
   const [n, c, height, width] = x.shape;
+  if (padding.some((pixels, i) => 2 * pixels > kernel[i]))
+    throw new Error(`maxPool2d: padding ${padding.join('×')} is over half of the window ${kernel.join('×')}`);
   const outputs = [0, 1].map(i => {
     const span = x.shape[2 + i] + 2 * padding[i] - kernel[i];
     const count = (ceilMode ? Math.ceil(span / stride[i]) : Math.floor(span / stride[i])) + 1;
