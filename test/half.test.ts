@@ -1,11 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import * as ops from '../src/autograd/index.ts';
+import { exactNumbers } from '../src/runtime/reference.ts';
 import { useDevice } from './device.ts';
-
-/** Multiples of 1/8 between -1 and 1: their products and short sums are exact in f16, too. */
-function numbers(count: number, seed: number): Float32Array {
-  return Float32Array.from({ length: count }, (_, i) => ((((i + seed) * 7919) % 17) - 8) / 8);
-}
 
 describe('f16', () => {
   const on = useDevice();
@@ -21,6 +17,7 @@ describe('f16', () => {
     expect([...(await odd)]).toEqual([1, 2, 3]);
   });
 
+  // Short sums of products of exactNumbers are exact in f16, too.
   test('convolutions and products of f16 equal those of f32 where nothing is rounded, in every variant', async () => {
     const { device } = on;
     const [n, c, o] = [2, 6, 5];
@@ -30,10 +27,12 @@ describe('f16', () => {
     ] as const) {
       const run = (type: 'f16' | 'f32') =>
         device.scope('step', () => {
-          const x = ops.variable(ops.cast(device.tensor(numbers(n * c * size * size, 1), [n, c, size, size]), type));
-          const w = ops.variable(device.tensor(numbers(o * c * 9, 2), [o, c, 3, 3]));
+          const x = ops.variable(
+            ops.cast(device.tensor(exactNumbers(n * c * size * size, 1), [n, c, size, size]), type),
+          );
+          const w = ops.variable(device.tensor(exactNumbers(o * c * 9, 2), [o, c, 3, 3]));
           const y = ops.conv2d(x, ops.cast(w, type), undefined, { stride, padding: 1 });
-          const g = ops.cast(device.tensor(numbers(y.size, 3), y.shape), type);
+          const g = ops.cast(device.tensor(exactNumbers(y.size, 3), y.shape), type);
           const [gx, gw] = ops.grad(y, [x, w], { gradient: g });
           expect(gw.dtype).toBe('f32');
           return Promise.all([y, gx, gw].map(result => ops.cast(result, 'f32').read()));
@@ -53,8 +52,8 @@ describe('f16', () => {
       ]) {
         const run = (type: 'f16' | 'f32') =>
           device.scope('product', () => {
-            const a = ops.cast(device.tensor(numbers(33 * 20, 4), transposeA ? [20, 33] : [33, 20]), type);
-            const b = ops.cast(device.tensor(numbers(20 * 12, 5), transposeB ? [12, 20] : [20, 12]), type);
+            const a = ops.cast(device.tensor(exactNumbers(33 * 20, 4), transposeA ? [20, 33] : [33, 20]), type);
+            const b = ops.cast(device.tensor(exactNumbers(20 * 12, 5), transposeB ? [12, 20] : [20, 12]), type);
             return ops.cast(ops.matmul(a, b, { transposeA, transposeB }), 'f32').read();
           });
         expect(await run('f16'), kernel).toEqual(await run('f32'));

@@ -271,6 +271,23 @@ describe('tensors in parts equal whole ones', () => {
     }
   });
 
+  // With gradients the convolution stands alone; without, its kernel does all, unless the result is in parts.
+  test('a styled convolution whose gradient nobody wants', async () => {
+    const [result, want] = await Promise.all(
+      [small.device, whole.device].map(device => {
+        const shapes = [image, [5, 6, 3, 3], [2, 6], [2, 5], [5], [2, 1, 13, 11]];
+        const [x, weight, styles, demodulation, bias, map] = shapes.map((shape, k) => filled(device, shape, k));
+        const noise = { map, strength: device.tensor([0.7], [1]) };
+        const y = ops.styledConv2d(x, weight, { styles, demodulation, bias, noise });
+        expect(y.parts !== undefined).toBe(device === small.device);
+        return y.read();
+      }),
+    );
+    result.forEach((value, i) => {
+      expect(value).toBeCloseTo(want[i], 5);
+    });
+  });
+
   test('read, write, fill and copy', async () => {
     const { device } = small;
     const values = Float32Array.from({ length: 3000 }, (_, i) => i);

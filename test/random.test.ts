@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import * as ops from '../src/autograd/index.ts';
+import { unravel } from '../src/runtime/reference.ts';
 import { type Shape, sizeOf, stridesOf } from '../src/runtime/shape.ts';
 import { useDevice } from './device.ts';
 
@@ -34,11 +35,6 @@ function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, magnitude:
   let worst = 0;
   for (let i = 0; i < want.length; i++) worst = Math.max(worst, Math.abs(got[i] - want[i]));
   expect(Number.isFinite(worst) ? worst : Number.POSITIVE_INFINITY, what).toBeLessThan(2e-6 * Math.max(1, magnitude));
-}
-
-/** The index along each axis of an element of a shape. */
-function unravel(at: number, shape: Shape): number[] {
-  return stridesOf(shape).map((stride, axis) => Math.floor(at / stride) % shape[axis]);
 }
 
 /** Where an operand that broadcasts to the index's shape has its element. */
