@@ -46,7 +46,7 @@ const systems: Record<string, System> = {
     const given = Object.entries({ model: `f${size}`, batch, checkpointing });
     const options = assignOptions(
       'stylegan2',
-      stylegan2.defaults,
+      stylegan2,
       given.map(([key, value]) => ({ key, value, where: 'bench' })),
     );
     const training = await stylegan2.create({ device, options });

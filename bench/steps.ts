@@ -67,7 +67,7 @@ function optionsOf(name: string) {
   const given = values.set.map(text => ({ text, at: text.indexOf('=') }));
   const wrong = given.find(({ at }) => at < 1);
   if (wrong) throw new UserError(`bench: --set ${wrong.text} is not possible; give KEY=VALUE`);
-  return assignOptions(name, recipes[name].defaults, [
+  return assignOptions(name, recipes[name], [
     { key: 'batch', value: values.batch, where: '--batch' },
     ...given.map(({ text, at }) => ({ key: text.slice(0, at), value: text.slice(at + 1), where: '--set' })),
   ]);

@@ -38,7 +38,7 @@ export interface TestRun {
 export async function trainRecipe(run: TestRun): Promise<{ training: Training; result: RunResult }> {
   const { device, recipe, path, stopAt = Number.POSITIVE_INFINITY, onStep, watcher } = run;
   const given = Object.entries(run.options ?? {}).map(([key, value]) => ({ key, value, where: 'the test' }));
-  const options = assignOptions(recipe.name, recipe.defaults, given);
+  const options = assignOptions(recipe.name, recipe, given);
   const training = await recipe.create({ device, options });
   if (run.evaluate === false) training.evaluate = undefined;
   let last = 0;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { UserError } from '../io/errors.ts';
-import { type Assignment, assignOptions } from '../train/options.ts';
+import { type Assignment, assignOptions, type Defaults } from '../train/options.ts';
 import type { Options } from '../train/training.ts';
 
 /**
@@ -10,7 +10,7 @@ import type { Options } from '../train/training.ts';
  */
 export async function resolveOptions(
   recipe: string,
-  defaults: Readonly<Options>,
+  defaults: Defaults,
   { config, flags, set }: { config?: string; flags: Record<string, string | undefined>; set: readonly string[] },
 ): Promise<Options> {
   const assignments: Assignment[] = [];

@@ -52,7 +52,7 @@ export const verb: Verb = {
     }
     const given = values as Record<string, string | undefined>;
     const flags = Object.fromEntries(settings.map(key => [key, given[dashed(key)]]));
-    const options = await resolveOptions(name, recipe.defaults, { flags, set: [] });
+    const options = await resolveOptions(name, recipe, { flags, set: [] });
     refuseFile('--trace', trace, '.json');
     refuseFile('--memory', memory, '.svg');
 

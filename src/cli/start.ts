@@ -35,10 +35,14 @@ export const verb: Verb = {
     const recipe = recipes.e2style;
     const steps = Number(values.steps ?? STEPS);
     const defaults = { ...recipe.defaults, ...preset(steps) };
-    const options = await resolveOptions(recipe.name, defaults, {
-      flags: { steps: values.steps, seed: values.seed },
-      set: [],
-    });
+    const options = await resolveOptions(
+      recipe.name,
+      { defaults },
+      {
+        flags: { steps: values.steps, seed: values.seed },
+        set: [],
+      },
+    );
     console.log(
       `E2Style with three stages, ${steps} steps; the abortion monitor is 'robust' with a window of ${options.window} steps.` +
         (options.abortAt

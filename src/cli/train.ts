@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { recipes } from '../train/recipes/index.ts';
+import { configNames } from '../train/recipes/stylegan2/options.ts';
 import { parseConfig, type RunConfig } from '../train/runConfig.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
@@ -21,7 +22,10 @@ const FLAGS: Record<string, string> = {
   sampleEvery: 'steps between sample grids; 0 for none',
   keep: 'checkpoints that stay',
   data: "'faces', or a folder or zip of images",
+  mirror: 'takes every image of a folder or zip mirrored too',
   size: 'pixels of an image side',
+  microBatch: 'images that are computed at once; a batch is summed up of as many as it needs',
+  freezeD: 'layers of the discriminator, from the image on, that are not trained',
   stages: 'stages at the start',
   abort: 'who drops stages: off, paper-relative, paper-absolute or robust',
   abortAt: 'steps at which a stage is dropped whatever the losses, as 300,350',
@@ -32,12 +36,15 @@ const FLAGS: Record<string, string> = {
 /** Options of the command itself. */
 const OPTIONS: Record<string, string> = {
   '--set KEY=VALUE': 'any setting of the recipe; config.json of a run lists them all',
-  '--config FILE': 'settings to start from, as config.json of a run',
+  '--config NAME|FILE': `for stylegan2 one of ${configNames.join(', ')}; for any recipe a file of settings, as config.json of a run`,
   '--out DIR': 'the folder of the run; by default the next one under runs/',
   '--resume DIR': 'goes on with a run from its newest checkpoint',
   '--tune': 'first measures which variant of each kernel is fastest here, once for each adapter',
   '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
 };
+
+/** Settings whose flag says true by itself. */
+const SWITCHES = ['mirror'];
 
 /** Lines of a name and what it is. */
 function list(entries: readonly (readonly [string, string])[]): string {
@@ -61,7 +68,7 @@ export const verb: Verb = {
       args,
       allowPositionals: true,
       options: {
-        ...Object.fromEntries(Object.keys(FLAGS).map(flag => [dashed(flag), { type: 'string' as const }])),
+        ...Object.fromEntries(Object.keys(FLAGS).map(flag => [dashed(flag), flagType(flag)])),
         config: { type: 'string' },
         set: { type: 'string', multiple: true },
         out: { type: 'string' },
@@ -71,7 +78,7 @@ export const verb: Verb = {
       },
     });
     const given = values as Record<string, string | undefined> & { set?: string[] };
-    const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]]));
+    const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]?.toString()]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
     if (given.resume !== undefined && given.out !== undefined) {
       throw new UserError(`--resume ${given.resume} goes on in that folder: leave out --out ${given.out}`);
@@ -87,12 +94,22 @@ export const verb: Verb = {
       );
     }
     const recipe = await findRecipe('train', name);
-    const config = given.config ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
-    const options = await resolveOptions(name, recipe.defaults, { config, flags, set: given.set ?? [] });
+    // A recipe's own setting of that name, or a file.
+    const isName = given.config !== undefined && Object.hasOwn(recipe.defaults, 'config') && !isPath(given.config);
+    if (isName) flags.config = given.config;
+    const file = isName ? undefined : given.config;
+    const config = file ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
+    const options = await resolveOptions(name, recipe, { config, flags, set: given.set ?? [] });
     const { out, resume, adapter } = given;
     return runTraining({ recipe, name, options, out, resume, adapter, resumed, tune: values.tune === true });
   },
 };
+
+function flagType(flag: string) {
+  return { type: SWITCHES.includes(flag) ? ('boolean' as const) : ('string' as const) };
+}
+
+const isPath = (text: string) => text.endsWith('.json') || /[/\\]/.test(text);
 
 async function readRun(folder: string): Promise<RunConfig> {
   const path = join(folder, 'config.json');

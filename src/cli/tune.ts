@@ -48,7 +48,7 @@ export const verb: Verb = {
     const given = values as Record<string, string | undefined>;
     const flags = Object.fromEntries(settings.map(key => [key, given[dashed(key)]]));
     const defaults = named ? recipe.defaults : { ...recipe.defaults, batch: BATCH };
-    const options = await resolveOptions(name, defaults, { flags, set: [] });
+    const options = await resolveOptions(name, { ...recipe, defaults }, { flags, set: [] });
 
     const device = await Device.open({ adapter: values.adapter });
     try {

@@ -1,5 +1,5 @@
 import { UserError } from '../io/errors.ts';
-import type { Options, OptionValue } from './training.ts';
+import type { Options, OptionValue, Recipe } from './training.ts';
 
 /** Settings that every recipe has, with their defaults; a recipe's own defaults come over them. */
 export const commonDefaults: Options = {
@@ -26,6 +26,7 @@ const wholeNumbers: Record<string, readonly [number, number]> = {
   seed: [0, 2 ** 32 - 1],
   steps: [1, 1e9],
   batch: [1, 65536],
+  microBatch: [1, 65536],
   saveEvery: [0, 1e9],
   sampleEvery: [0, 1e9],
   keep: [1, 1e9],
@@ -34,6 +35,9 @@ const wholeNumbers: Record<string, readonly [number, number]> = {
 /** Values that must be more than 0. */
 const positive = ['lr', 'minutes'];
 
+/** Where the settings of a recipe come from. */
+export type Defaults = Pick<Recipe, 'defaults' | 'derive'>;
+
 /**
  * The settings of a run: the recipe's defaults, then what was given, in its order. Texts become what the default is.
  *
@@ -41,18 +45,18 @@ const positive = ['lr', 'minutes'];
  */
 export function assignOptions(
   recipe: string,
-  defaults: Readonly<Options>,
+  { defaults, derive }: Defaults,
   assignments: readonly Assignment[],
 ): Options {
   const initial: Options = { ...commonDefaults, ...defaults };
-  const options = { ...initial };
+  const given: Options = {};
   for (const { key, value, where } of assignments) {
     if (!Object.hasOwn(initial, key)) {
       throw new UserError(`${where}: ${recipe} has no setting '${key}'; it has ${Object.keys(initial).join(', ')}`);
     }
-    options[key] = convert(key, value, initial[key], where);
+    given[key] = convert(key, value, initial[key], where);
   }
-  return options;
+  return { ...initial, ...derive?.(given), ...given };
 }
 
 function convert(key: string, value: unknown, fallback: OptionValue, where: string): OptionValue {

@@ -20,6 +20,13 @@ export interface Recipe {
    * there.
    */
   readonly defaults: Readonly<Options>;
+  /**
+   * Defaults that follow from what was given, as from a configuration's name or an image size: they come over
+   * `defaults`, and what was given over them.
+   *
+   * @throws UserError where what was given does not fit together
+   */
+  derive?(given: Readonly<Options>): Options;
   /** Loads what is needed (frozen networks, data) and builds the networks on the device. */
   create(context: RecipeContext): Promise<Training>;
 }
@@ -27,6 +34,8 @@ export interface Recipe {
 export interface RecipeContext {
   readonly device: Device;
   readonly options: Readonly<Options>;
+  /** A checkpoint will be put over the new networks, so that nothing else need be loaded into them. */
+  readonly resumed?: boolean;
   /** Tells the user something in one line, as that an image is damaged. */
   readonly message?: (text: string) => void;
 }

@@ -42,7 +42,7 @@ function checkedConfig(text: string, where: string): RunConfig {
     throw new UserError(`${where}: the page has no recipe '${recipe}'; it has ${Object.keys(recipes).join(', ')}`);
   }
   const assignments = Object.entries(options).map(([key, value]) => ({ key, value, where }));
-  return { ...run, recipe, options: assignOptions(recipe, recipes[recipe].defaults, assignments) };
+  return { ...run, recipe, options: assignOptions(recipe, recipes[recipe], assignments) };
 }
 
 /** The run in storage as the page shows it. */

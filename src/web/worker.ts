@@ -78,9 +78,18 @@ async function start(recipe: string, settings: Readonly<Record<string, string>>)
   await work({ recipe, options: optionsOf(recipe, settings) }, true);
 }
 
-function optionsOf(recipe: string, settings: Readonly<Record<string, string>>): Options {
-  const assignments = Object.entries(settings).map(([key, value]) => ({ key, value, where: key }));
-  return assignOptions(recipe, recipes[recipe].defaults, assignments);
+/** The settings of a new run; those that the form left as they were may follow from others. */
+function optionsOf(name: string, settings: Readonly<Record<string, string>>): Options {
+  const page = pageDefaults(name);
+  const initial = assignOptions(name, { defaults: page }, []);
+  const assignments = Object.entries(settings)
+    .filter(([key, value]) => value !== String(initial[key]))
+    .map(([key, value]) => ({ key, value, where: key }));
+  return assignOptions(name, { ...recipes[name], defaults: page }, assignments);
+}
+
+function pageDefaults(name: string): Options {
+  return { ...recipes[name].defaults, ...PAGE_DEFAULTS, ...SHORT_RUNS[name] };
 }
 
 async function resume(): Promise<void> {
@@ -189,10 +198,10 @@ async function measureDevice(): Promise<void> {
 }
 
 async function open(): Promise<void> {
-  const choices: RecipeChoice[] = Object.values(recipes).map(({ name, about, defaults }) => ({
+  const choices: RecipeChoice[] = Object.values(recipes).map(({ name, about }) => ({
     name,
     about,
-    defaults: assignOptions(name, { ...defaults, ...PAGE_DEFAULTS, ...SHORT_RUNS[name] }, []),
+    defaults: assignOptions(name, { defaults: pageDefaults(name) }, []),
   }));
   post({ type: 'ready', recipes: choices, presets: presetNames });
   await tellRun().catch(fail);

@@ -10,7 +10,22 @@ export interface StyleGan2Config {
   readonly wDim: number;
   /** Layers of the mapping network. */
   readonly mappingLayers: number;
+  /**
+   * Of the discriminator: residual blocks (the default); 'orig', its blocks without their skip branches; or 'skip',
+   * where each resolution gets the image too (Karras et al. 2020, figure 7).
+   */
+  readonly architecture?: Architecture;
+  /** Images whose standard deviation the discriminator sees as one, if the batch has as many. Default 4. */
+  readonly mbstdGroup?: number;
+  /**
+   * Limits what every activated convolution and to-RGB layer gives to ± this (256 in networks trained in mixed
+   * precision, whose function it is part of). Default: no limit.
+   */
+  readonly convClamp?: number;
 }
+
+export const architectures = ['resnet', 'orig', 'skip'] as const;
+export type Architecture = (typeof architectures)[number];
 
 /**
  * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(base / r, 512) channels at resolution r, 8 mapping
@@ -44,11 +59,16 @@ export const presets = {
   f1024: configF(1024),
 } as const satisfies Record<string, StyleGan2Config>;
 
-/** The resolutions 4, 8, … of a configuration. Throws a UserError for a size or a table that cannot be built. */
-export function resolutions({ size, channels }: StyleGan2Config): number[] {
+/** Throws a UserError for a size that no network has. */
+export function refuseSize(size: number): void {
   if (!(size >= 8 && size <= 1024 && Number.isInteger(Math.log2(size)))) {
     throw new UserError(`StyleGAN2: size ${size} is no power of two from 8 to 1024`);
   }
+}
+
+/** The resolutions 4, 8, … of a configuration. Throws a UserError for a size or a table that cannot be built. */
+export function resolutions({ size, channels }: StyleGan2Config): number[] {
+  refuseSize(size);
   const all = Array.from({ length: Math.log2(size) - 1 }, (_, i) => 4 << i);
   for (const r of all) {
     if (!(channels[r] >= 1 && Number.isInteger(channels[r]))) {

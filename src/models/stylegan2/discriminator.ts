@@ -4,10 +4,9 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { constant, Sequential } from '../layers.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
-import { resolutions, type StyleGan2Config } from './config.ts';
-import { EqualLinear, Fir } from './layers.ts';
-
-const STDDEV_GROUP = 4;
+import { architectures, resolutions, type StyleGan2Config } from './config.ts';
+import { clamped, EqualLinear, Fir } from './layers.ts';
+import { List } from './list.ts';
 
 /** A convolution whose equalised-learning-rate constant `scale` = 1/√(I k²) is left to what follows. */
 class EqualConv extends Module {
@@ -45,14 +44,23 @@ class Bias extends Module {
   }
 }
 
-/** gain · lrelu(equalised convolution + bias); with `down`, a blur and a stride of 2 halve the size. */
+interface ConvLayerOptions {
+  /** A blur and a stride of 2 halve the size. Default false. */
+  readonly down?: boolean;
+  /** StyleGan2Config.convClamp. */
+  readonly clamp?: number;
+}
+
+/** gain · lrelu(equalised convolution + bias). */
 class ConvLayer extends Module {
   private readonly blur: Fir | undefined;
   private readonly conv: EqualConv;
   private readonly activation: Bias;
+  private readonly clamp: number | undefined;
 
-  constructor(inChannels: number, outChannels: number, kernel: number, { down = false } = {}) {
+  constructor(inChannels: number, outChannels: number, kernel: number, { down = false, clamp }: ConvLayerOptions = {}) {
     super();
+    this.clamp = clamp;
     let key = 0;
     if (down) this.blur = this.child(`${key++}`, new Fir({ pad: [2, 2] }));
     const options = down ? { stride: 2 } : { padding: (kernel - 1) / 2 };
@@ -62,42 +70,52 @@ class ConvLayer extends Module {
 
   forward(x: Tensor, gain: number = Math.SQRT2): Tensor {
     const y = this.blur ? this.blur.forward(x) : x;
-    return this.conv.activated(y, this.activation.bias.value, gain);
+    const activated = this.conv.activated(y, this.activation.bias.value, gain);
+    return clamped(activated, this.clamp && (this.clamp * gain) / Math.SQRT2);
   }
 }
 
-/** A residual block that halves the size: (conv2(conv1(x)) + skip(x)) / √2. */
-class ResidualBlock extends Module {
+/** A block that halves the size: conv2(conv1(x)), in residual networks (conv2(conv1(x)) + skip(x)) / √2. */
+class Block extends Module {
   private readonly conv1: ConvLayer;
   private readonly conv2: ConvLayer;
-  private readonly shrink: Fir;
-  private readonly project: EqualConv;
+  private readonly skip: { readonly shrink: Fir; readonly project: EqualConv } | undefined;
 
-  constructor(inChannels: number, outChannels: number) {
+  constructor(inChannels: number, outChannels: number, isResidual: boolean, clamp: number | undefined) {
     super();
-    this.conv1 = this.child('conv1', new ConvLayer(inChannels, inChannels, 3));
-    this.conv2 = this.child('conv2', new ConvLayer(inChannels, outChannels, 3, { down: true }));
+    this.conv1 = this.child('conv1', new ConvLayer(inChannels, inChannels, 3, { clamp }));
+    this.conv2 = this.child('conv2', new ConvLayer(inChannels, outChannels, 3, { down: true, clamp }));
+    if (!isResidual) return;
     // Decimated before the 1×1 convolution: the paper's blur and strided convolution at a quarter of the cost.
-    this.shrink = new Fir({ down: 2, pad: [1, 1] });
-    this.project = new EqualConv(inChannels, outChannels, 1, {});
-    this.child('skip', new Sequential([this.shrink, this.project]));
+    const shrink = new Fir({ down: 2, pad: [1, 1] });
+    const project = new EqualConv(inChannels, outChannels, 1, {});
+    this.skip = { shrink, project };
+    this.child('skip', new Sequential([shrink, project]));
+  }
+
+  /** Its layers, from the image on. */
+  get layers(): Module[] {
+    return [this.conv1, this.conv2, ...(this.skip ? [this.skip.project] : [])];
   }
 
   forward(x: Tensor): Tensor {
+    if (!this.skip) return this.conv2.forward(this.conv1.forward(x));
+    const { shrink, project } = this.skip;
     // The skip first: its gradient, as large as x, is then the last to be made.
-    const skip = this.project.forward(this.shrink.forward(x));
+    const skip = project.forward(shrink.forward(x));
     const main = this.conv2.forward(this.conv1.forward(x), 1);
-    return ops.multiplyAdd(skip, constant(x.device, this.project.scale * Math.SQRT1_2), main);
+    return ops.multiplyAdd(skip, constant(x.device, project.scale * Math.SQRT1_2), main);
   }
 }
 
 /**
- * Appends a channel with the mean standard deviation of each group of min(4, N) samples (Karras et al. 2018): sample i
- * is in group i mod N/G. [N, C, H, W] → [N, C + 1, H, W]. Throws a UserError where the groups do not divide the batch.
+ * Appends a channel with the mean standard deviation of each group of min(G, N) samples, G being `group` (Karras et al.
+ * 2018): sample i is in group i mod N/G. [N, C, H, W] → [N, C + 1, H, W]. Throws a UserError where the groups do not
+ * divide the batch.
  */
-export function minibatchStddev(x: Tensor): Tensor {
+export function minibatchStddev(x: Tensor, group = 4): Tensor {
   const [n, c, height, width] = x.shape;
-  const size = Math.min(STDDEV_GROUP, n);
+  const size = Math.min(group, n);
   if (n % size !== 0) {
     throw new UserError(
       `discriminator: a batch of ${n} cannot be cut into groups of ${size}; take a multiple of ${size}`,
@@ -113,12 +131,16 @@ export function minibatchStddev(x: Tensor): Tensor {
 }
 
 /**
- * StyleGAN2's discriminator (Karras et al. 2020; residual architecture): images [N, 3, S, S] → logits [N, 1], positive
- * for real. Keys are those of rosinality/stylegan2-pytorch.
+ * StyleGAN2's discriminator (Karras et al. 2020): images [N, 3, S, S] → logits [N, 1], positive for real. Keys are those
+ * of rosinality/stylegan2-pytorch, whose architecture is the residual one; with 'skip' the layers that take the image at
+ * lower resolutions are from_rgbs.0 at S / 2, and so on.
  */
 export class Discriminator extends Module {
   private readonly fromRgb: ConvLayer;
-  private readonly blocks: readonly ResidualBlock[];
+  private readonly blocks: readonly Block[];
+  /** Of lower resolutions, and what halves the image for them; empty but with 'skip'. */
+  private readonly fromRgbs: readonly ConvLayer[] = [];
+  private readonly shrink = new Fir({ down: 2, pad: [1, 1] });
   private readonly finalConv: ConvLayer;
   private readonly finalLinear: Sequential;
 
@@ -127,27 +149,67 @@ export class Discriminator extends Module {
     private readonly options: CheckpointingOptions = {},
   ) {
     super();
-    const { channels, size } = config;
+    const { channels, size, architecture = 'resnet', convClamp: clamp } = config;
+    if (!architectures.includes(architecture)) {
+      throw new UserError(`architecture: there is no '${architecture}'; there are ${architectures.join(', ')}`);
+    }
     const last = channels[4];
-    this.fromRgb = new ConvLayer(3, channels[size], 1);
-    this.blocks = resolutions(config)
-      .slice(1)
-      .reverse()
-      .map(r => new ResidualBlock(channels[r], channels[r / 2]));
+    const below = resolutions(config).reverse().slice(1);
+    this.fromRgb = new ConvLayer(3, channels[size], 1, { clamp });
+    this.blocks = below.map(r => new Block(channels[2 * r], channels[r], architecture === 'resnet', clamp));
     this.child('convs', new Sequential([this.fromRgb, ...this.blocks]));
-    this.finalConv = this.child('final_conv', new ConvLayer(last + 1, last, 3));
+    if (architecture === 'skip') {
+      // As in the reference implementation, the last of them has no limit.
+      const fromRgbs = below.map(r => new ConvLayer(3, channels[r], 1, { clamp: r === 4 ? undefined : clamp }));
+      this.fromRgbs = this.child('from_rgbs', new List(fromRgbs)).items;
+      this.child('shrink', this.shrink);
+    }
+    this.finalConv = this.child('final_conv', new ConvLayer(last + 1, last, 3, { clamp }));
     const dense = [new EqualLinear(16 * last, last, { activate: true }), new EqualLinear(last, 1)];
     this.finalLinear = this.child('final_linear', new Sequential(dense));
   }
 
   forward(images: Tensor): Tensor {
-    const { size } = this.config;
+    const { size, mbstdGroup } = this.config;
     if (images.rank !== 4 || images.shape[1] !== 3 || images.shape[2] !== size || images.shape[3] !== size) {
       throw new Error(`discriminator: ${images} is not [N, 3, ${size}, ${size}]`);
     }
     let x = segment(this.options, y => this.fromRgb.forward(y), images);
-    for (const block of this.blocks) x = segment(this.options, y => block.forward(y), x);
-    const y = this.finalConv.forward(minibatchStddev(x));
+    let image = images;
+    for (const [i, block] of this.blocks.entries()) {
+      x = segment(this.options, y => block.forward(y), x);
+      if (this.fromRgbs.length === 0) continue;
+      image = this.shrink.forward(image);
+      x = ops.add(
+        x,
+        segment(this.options, y => this.fromRgbs[i].forward(y), image),
+      );
+    }
+    const y = this.finalConv.forward(minibatchStddev(x, mbstdGroup));
     return this.finalLinear.forward(ops.reshape(y, [y.shape[0], -1]));
+  }
+
+  /**
+   * Freezes the first `count` layers from the image on, but for the last ones at 4×4 (Mo et al. 2020, "Freeze the
+   * Discriminator"; counted as in NVlabs/stylegan2-ada-pytorch). Throws a UserError for more than there are.
+   */
+  freezeFirst(count: number): void {
+    const blocks = this.blocks.flatMap((block, i) => [...this.fromRgbs.slice(i - 1, i), ...block.layers]);
+    const layers = [this.fromRgb, ...blocks];
+    if (!(Number.isInteger(count) && count >= 0 && count <= layers.length)) {
+      throw new UserError(`freezeD: ${count} is not possible; give a whole number from 0 to ${layers.length}`);
+    }
+    for (const layer of layers.slice(0, count)) layer.freeze();
+  }
+
+  /** What `body` gives while no layer is trained. */
+  frozen<T>(body: () => T): T {
+    const trained = [...this.parameters().values()].filter(({ trainable }) => trainable);
+    for (const parameter of trained) parameter.setTrainable(false);
+    try {
+      return body();
+    } finally {
+      for (const parameter of trained) parameter.setTrainable(true);
+    }
   }
 }

@@ -4,7 +4,8 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
 import { latentCount, resolutions, type StyleGan2Config } from './config.ts';
-import { Fir } from './layers.ts';
+import { clamped, Fir } from './layers.ts';
+import { List } from './list.ts';
 import { Mapping } from './mapping.ts';
 import { ModulatedConv } from './modulatedConv.ts';
 
@@ -29,19 +30,22 @@ class StyledConv extends Module {
   private readonly conv: ModulatedConv;
   private readonly strength: Parameter;
   private readonly bias: Parameter;
+  private readonly clamp: number | undefined;
 
-  constructor(inChannels: number, outChannels: number, wDim: number, up: boolean) {
+  constructor(inChannels: number, outChannels: number, up: boolean, { wDim, convClamp }: StyleGan2Config) {
     super();
+    this.clamp = convClamp;
     this.conv = this.child('conv', new ModulatedConv(inChannels, outChannels, { kernel: 3, wDim, up }));
     this.strength = this.child('noise', new Holder('weight', [1], 0)).value;
     this.bias = this.child('activate', new Holder('bias', [outChannels], 0)).value;
   }
 
   forward(x: Tensor, w: Tensor, noise: Tensor | undefined): Tensor {
-    return this.conv.styled(x, w, {
+    const y = this.conv.styled(x, w, {
       bias: this.bias.value,
       noise: noise && { map: noise, strength: this.strength.value },
     });
+    return clamped(y, this.clamp);
   }
 }
 
@@ -50,27 +54,19 @@ class ToRgb extends Module {
   private readonly bias: Parameter;
   private readonly upsample: Fir | undefined;
   private readonly conv: ModulatedConv;
+  private readonly clamp: number | undefined;
 
-  constructor(channels: number, wDim: number, up: boolean) {
+  constructor(channels: number, up: boolean, { wDim, convClamp }: StyleGan2Config) {
     super();
+    this.clamp = convClamp;
     this.bias = this.parameter('bias', [1, 3, 1, 1], zeros);
     if (up) this.upsample = this.child('upsample', new Fir({ up: 2, pad: [2, 1] }, 4));
     this.conv = this.child('conv', new ModulatedConv(channels, 3, { kernel: 1, wDim, demodulate: false }));
   }
 
   forward(x: Tensor, w: Tensor, image: Tensor | undefined): Tensor {
-    const rgb = this.conv.forward(x, w, this.bias.value);
+    const rgb = clamped(this.conv.forward(x, w, this.bias.value), this.clamp);
     return image ? ops.add(this.upsample!.forward(image), rgb) : rgb;
-  }
-}
-
-/** Modules under their index. */
-class List<T extends Module> extends Module {
-  constructor(readonly items: readonly T[]) {
-    super();
-    items.forEach((item, i) => {
-      this.child(`${i}`, item);
-    });
   }
 }
 
@@ -117,14 +113,14 @@ export class Generator extends Module {
     this.latents = latentCount(size);
     this.mapping = this.child('style', new Mapping(wDim, mappingLayers));
     this.input = this.child('input', new Holder('input', [1, channels[4], 4, 4], 1)).value;
-    this.conv1 = this.child('conv1', new StyledConv(channels[4], channels[4], wDim, false));
-    this.toRgb1 = this.child('to_rgb1', new ToRgb(channels[4], wDim, false));
+    this.conv1 = this.child('conv1', new StyledConv(channels[4], channels[4], false, config));
+    this.toRgb1 = this.child('to_rgb1', new ToRgb(channels[4], false, config));
     const convs = blocks.flatMap(r => [
-      new StyledConv(channels[r / 2], channels[r], wDim, true),
-      new StyledConv(channels[r], channels[r], wDim, false),
+      new StyledConv(channels[r / 2], channels[r], true, config),
+      new StyledConv(channels[r], channels[r], false, config),
     ]);
     this.convs = this.child('convs', new List(convs)).items;
-    this.toRgbs = this.child('to_rgbs', new List(blocks.map(r => new ToRgb(channels[r], wDim, true)))).items;
+    this.toRgbs = this.child('to_rgbs', new List(blocks.map(r => new ToRgb(channels[r], true, config)))).items;
     this.noises = this.child('noises', new NoiseMaps(this.latents - 1)).maps;
   }
 

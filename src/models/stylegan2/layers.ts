@@ -34,6 +34,11 @@ export function scaledLeakyRelu(x: Tensor, bias: Tensor, scale: number, gain: nu
   return ops.biasedLeakyRelu(x, ops.mul(bias, 1 / scale), { gain: gain * scale });
 }
 
+/** x limited to ± `limit`, if there is one. */
+export function clamped(x: Tensor, limit: number | undefined): Tensor {
+  return limit === undefined ? x : ops.clamp(x, { min: -limit, max: limit });
+}
+
 export interface EqualLinearOptions {
   /** The bias's initial value. Default 0. */
   readonly bias?: number;

@@ -13,7 +13,9 @@ export interface ImageSource {
   readonly about: string;
   /** Gets the images of a step ready; awaited before the step. */
   prepare(step: number): Promise<void> | void;
-  /** The images of the prepared step; also in a phase. */
+  /** Takes one of the rounds that the prepared step's images come in; the first where this is not called. */
+  select(round: number): void;
+  /** The images of that round; also in a phase. */
   images(): Tensor;
   /** The first `count` held-out images, or all where there are fewer; the same for every call. */
   heldOut(count: number): Promise<Tensor>;
@@ -32,14 +34,23 @@ export interface SourceOptions {
   /** 'faces', or the path of a folder or zip. */
   readonly data: string;
   readonly size: number;
+  /** Images of a round. */
   readonly batch: number;
+  /** Rounds of a step. Default 1. */
+  readonly rounds?: number;
+  /** Take every image mirrored too. Default false. */
+  readonly mirror?: boolean;
   readonly seed: number;
   /** Told of each damaged image. */
   readonly message?: (text: string) => void;
 }
 
 export async function openSource(options: SourceOptions): Promise<ImageSource> {
-  return options.data === 'faces' ? new FacesSource(options) : openFolderSource(options);
+  if (options.data !== 'faces') return openFolderSource(options);
+  if (options.mirror) {
+    throw new UserError('--mirror: is for folders and zips of images; the procedural faces are never the same twice');
+  }
+  return new FacesSource(options);
 }
 
 /** The procedural faces, rendered on the device as they are needed: a step's batch depends on its number alone. */
@@ -47,19 +58,25 @@ class FacesSource implements ImageSource {
   readonly about = 'procedural faces';
   readonly heldOutAbout = 'procedural faces of people whom the training never sees';
   readonly skipped = 0;
-  private readonly faces: Tensor;
+  private readonly faces: Rounds;
 
   constructor(private readonly options: SourceOptions) {
-    this.faces = faceInput(options.device, options.batch);
+    const { device, batch, rounds = 1 } = options;
+    this.faces = new Rounds(() => faceInput(device, batch), rounds);
   }
 
   prepare(step: number): void {
-    const { device, batch, seed } = this.options;
-    device.write(this.faces, packFaces(sampleFaces(step, batch, { seed })));
+    const { batch, rounds = 1, seed } = this.options;
+    const faces = sampleFaces(step, batch * rounds, { seed });
+    this.faces.write(round => packFaces(faces.slice(round * batch, (round + 1) * batch)));
+  }
+
+  select(round: number): void {
+    this.faces.select(round);
   }
 
   images(): Tensor {
-    return renderFaces(this.options.device, this.faces, this.options.size).image;
+    return renderFaces(this.options.device, this.faces.current, this.options.size).image;
   }
 
   async heldOut(count: number): Promise<Tensor> {
@@ -85,24 +102,29 @@ export function heldOutFaces(first: number, count: number) {
 /** Every twentieth image of a folder is held out. */
 const HELD_OUT_EVERY = 20;
 
-async function openFolderSource({ device, data, size, batch, seed, message }: SourceOptions): Promise<ImageSource> {
+async function openFolderSource(options: SourceOptions): Promise<ImageSource> {
+  const { device, data, size, batch, rounds = 1, mirror = false, seed, message } = options;
   const folder = await loadImages({ source: data, size, onSkip: text => message?.(`image skipped: ${text}`) });
   const all = folder.entries.map((_, i) => i);
   const heldOut = all.filter(i => i % HELD_OUT_EVERY === 0);
   const indices = all.filter(i => i % HELD_OUT_EVERY !== 0);
-  if (indices.length < batch) {
+  if (indices.length < batch * rounds) {
     throw new UserError(
-      `${data}: ${all.length} images are too few for batches of ${batch} beside the held-out ones; lower --batch`,
+      `${data}: ${all.length} images are too few for batches of ${batch * rounds} beside the held-out ones; lower --batch`,
     );
   }
-  let sampler: ImageSampler = folder.sampler({ batch, seed, indices });
-  const images = device.keep(device.empty([batch, 3, size, size], 'f32', 'images'));
+  const sampling = { batch: batch * rounds, seed, indices, mirror };
+  let sampler: ImageSampler = folder.sampler(sampling);
+  const images = new Rounds(() => device.keep(device.empty([batch, 3, size, size], 'f32', 'images')), rounds);
   return {
     about: `${all.length} images of ${data}`,
     async prepare() {
-      device.write(images, (await sampler.next()).images);
+      const { images: all } = await sampler.next();
+      const length = all.length / rounds;
+      images.write(round => all.subarray(round * length, (round + 1) * length));
     },
-    images: () => images,
+    select: round => images.select(round),
+    images: () => images.current,
     heldOutAbout: 'images that the training never sees',
     async heldOut(count) {
       const found: Uint8Array[] = [];
@@ -128,9 +150,29 @@ async function openFolderSource({ device, data, size, batch, seed, message }: So
     },
     state: () => sampler.state,
     restore(state) {
-      sampler = folder.sampler({ batch, seed, indices, state: state as typeof sampler.state });
+      sampler = folder.sampler({ ...sampling, state: state as typeof sampler.state });
     },
   };
+}
+
+/** What a step's rounds take one after the other from one place, so that a program can be recorded for all of them. */
+class Rounds {
+  readonly current: Tensor;
+  private readonly each: readonly Tensor[];
+
+  constructor(make: () => Tensor, rounds: number) {
+    this.current = make();
+    this.each = rounds === 1 ? [this.current] : Array.from({ length: rounds }, make);
+  }
+
+  write(values: (round: number) => ArrayLike<number>): void {
+    for (const [round, tensor] of this.each.entries()) tensor.device.write(tensor, values(round));
+    this.select(0);
+  }
+
+  select(round: number): void {
+    if (this.each.length > 1) this.current.device.copy(this.each[round], this.current);
+  }
 }
 
 /** A number that changes from step to step, as a tensor [1]: a learning rate, the rate of an average. */

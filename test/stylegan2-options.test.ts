@@ -1,0 +1,118 @@
+/** StyleGAN2's settings: the published configurations, and how they fit together with a size and a model. */
+import { describe, expect, test } from 'vitest';
+import { type Assignment, assignOptions } from '../src/train/options.ts';
+import { cutBatch, networkOf } from '../src/train/recipes/stylegan2/options.ts';
+import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
+import type { Options } from '../src/train/training.ts';
+
+function settings(given: Options): Options {
+  const assignments = Object.entries(given).map(([key, value]): Assignment => ({ key, value, where: key }));
+  return assignOptions('stylegan2', stylegan2, assignments);
+}
+
+describe('the configurations of NVlabs/stylegan2-ada-pytorch', () => {
+  // batch, group, fmaps, lr, gamma, EMA kimg, ramp, mapping layers, kimg
+  test.each([
+    ['auto', 32, 32, 4, 0.5, 0.0025, 0.0064, 10, 0.05, 2, 25_000],
+    ['auto', 64, 32, 4, 0.5, 0.0025, 0.0256, 10, 0.05, 2, 25_000],
+    ['auto', 128, 32, 4, 0.5, 0.0025, 0.1024, 10, 0.05, 2, 25_000],
+    ['auto', 256, 16, 4, 0.5, 0.0025, 0.8192, 5, 0.05, 2, 25_000],
+    ['auto', 512, 8, 4, 1, 0.0025, 6.5536, 2.5, 0.05, 2, 25_000],
+    ['auto', 1024, 4, 4, 1, 0.002, 52.4288, 1.25, 0.05, 2, 25_000],
+    ['stylegan2', 1024, 32, 4, 1, 0.002, 10, 10, 0, 8, 25_000],
+    ['paper256', 256, 64, 8, 0.5, 0.0025, 1, 20, 0, 8, 25_000],
+    ['paper512', 512, 64, 8, 1, 0.0025, 0.5, 20, 0, 8, 25_000],
+    ['paper1024', 1024, 32, 4, 1, 0.002, 2, 10, 0, 8, 25_000],
+    ['cifar', 32, 64, 32, 1, 0.0025, 0.01, 500, 0.05, 2, 100_000],
+  ])('%s at %i', (config, size, batch, group, fmaps, lr, gamma, emaKimg, emaRamp, layers, kimg) => {
+    const options = settings({ config, size });
+    expect(options).toMatchObject({ config, size, model: 'f', batch, mbstdGroup: group, fmaps, lr, emaKimg, emaRamp });
+    expect(options.gamma).toBeCloseTo(gamma, 10);
+    expect(options.mappingLayers).toBe(layers);
+    expect(Number(options.steps) * batch).toBe(kimg * 1000);
+    expect(options).toMatchObject({ r1Every: 16, pathLengthEvery: 4 });
+    // Residual, with path length and mixing, but for CIFAR.
+    const own = config === 'cifar' ? [0, 0, 'orig'] : [2, 0.9, 'resnet'];
+    expect([options.pathLengthWeight, options.mixing, options.architecture]).toEqual(own);
+    expect(options.checkpointing).toBe(size >= 256);
+    const { channels, wDim, mappingLayers, ...network } = networkOf(options);
+    expect({ wDim, mappingLayers }).toEqual({ wDim: 512, mappingLayers: layers });
+    expect(network).toEqual({ size, architecture: options.architecture, mbstdGroup: group });
+    for (let r = 4; r <= size; r *= 2) expect(channels[r]).toBe(Math.min((32768 * fmaps) / r, 512));
+    // A micro-batch is what the reference gives one GPU.
+    const gpus = { auto: 1, cifar: 2 }[config] ?? 8;
+    expect(cutBatch(options)).toEqual({ microBatch: batch / gpus, rounds: gpus });
+  });
+
+  test('sizes where none is given', () => {
+    const sizes = ['small', 'auto', 'stylegan2', 'paper256', 'paper512', 'paper1024', 'cifar'].map(
+      config => settings({ config }).size,
+    );
+    expect(sizes).toEqual([32, 256, 1024, 256, 512, 1024, 32]);
+  });
+
+  test('what is given comes over them; micro-batches and steps follow the batch', () => {
+    const options = settings({ config: 'paper256', batch: 16, gamma: 2, checkpointing: false });
+    expect(options).toMatchObject({ batch: 16, microBatch: 8, gamma: 2, checkpointing: false, steps: 1_562_500 });
+    expect(settings({ config: 'paper256', batch: 8 }).microBatch).toBe(null);
+    expect(settings({ config: 'auto', size: 64, model: 'gpu64' })).toMatchObject({ fmaps: null, mappingLayers: null });
+  });
+});
+
+describe('the configuration small, and models by name', () => {
+  test('small32 is the default, as before there were configurations', () => {
+    expect(settings({})).toEqual({ ...settings({ model: 'small32' }), config: 'small', size: 32 });
+    expect(settings({ size: 64 }).model).toBe('small64');
+    expect(settings({ model: 'demo64' }).size).toBe(64);
+    expect(networkOf(settings({ model: 'f256' }))).toMatchObject({ size: 256, mappingLayers: 8 });
+    expect(settings({ model: 'f256' }).checkpointing).toBe(true);
+    expect(networkOf(settings({ model: 'f', size: 128 })).channels[128]).toBe(256);
+  });
+
+  test('what config.json says repeats a run, also one of before there were configurations', () => {
+    for (const given of [{}, { config: 'auto', size: 512 }, { config: 'cifar', batch: 32 }, { model: 'demo32' }]) {
+      const options = settings(given);
+      expect(settings(options)).toEqual(options);
+    }
+    const { data, model, steps, batch, lr, gamma, emaKimg, emaRamp, checkpointing } = settings({ model: 'small64' });
+    const old = { data, model, steps, batch, lr, gamma, emaKimg, emaRamp, checkpointing };
+    expect(settings(old)).toEqual(settings({ model: 'small64' }));
+  });
+
+  test('an average that is loaded needs no ramp', () => {
+    expect(settings({ from: 'a.safetensors' }).emaRamp).toBe(0);
+    expect(settings({ from: 'a.safetensors', config: 'auto' }).emaRamp).toBe(0);
+  });
+});
+
+test.each([
+  [{ config: 'huge' }, /^config: there is no 'huge'; there are small, auto, stylegan2, paper256/],
+  [{ config: 'constructor' }, /^config: there is no 'constructor'/],
+  [{ size: 48 }, /^StyleGAN2: size 48 is no power of two from 8 to 1024$/],
+  [{ size: 48, config: 'auto' }, /^StyleGAN2: size 48 is no power of two/],
+  [{ size: 2048, config: 'auto' }, /^StyleGAN2: size 2048 is no power of two from 8 to 1024$/],
+  [{ size: 128 }, /^size: the configuration small has no network for 128 pixels; give --config auto$/],
+  [{ size: 64, model: 'small32' }, /^size: the model small32 makes images of 32 pixels, not 64$/],
+  [{ model: 'huge' }, /^model: there is no 'huge'; there are f, micro16/],
+  [{ microBatch: 0 }, /^microBatch: 0 is not possible; give a whole number from 1/],
+])('%o is refused in one line', (given, message) => {
+  expect(() => settings(given as Options)).toThrow(message);
+});
+
+test.each([
+  [{ batch: 6 }, /^--batch 6: the discriminator compares groups of 4; give a multiple$/],
+  [{ batch: 16, microBatch: 6 }, /^--batch 16: cannot be cut into micro-batches of 6; give a multiple$/],
+  [{ batch: 12, microBatch: 6 }, /^microBatch 6: the discriminator compares groups of 4; give a multiple$/],
+])('%o: batches that cannot be cut', (given, message) => {
+  expect(() => cutBatch(settings(given))).toThrow(message);
+});
+
+test('batches smaller than a group are one group', () => {
+  for (const batch of [1, 2, 3]) expect(cutBatch(settings({ batch }))).toEqual({ microBatch: batch, rounds: 1 });
+});
+
+test('a model of its own channels takes none by fmaps', () => {
+  expect(() => networkOf(settings({ fmaps: 0.5 }))).toThrow(
+    /^fmaps: the model small32 has its own; give --set model=f$/,
+  );
+});
