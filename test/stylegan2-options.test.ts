@@ -70,7 +70,8 @@ describe('the configuration small, and models by name', () => {
   });
 
   test('what config.json says repeats a run, also one of before there were configurations', () => {
-    for (const given of [{}, { config: 'auto', size: 512 }, { config: 'cifar', batch: 32 }, { model: 'demo32' }]) {
+    const all: Options[] = [{}, { config: 'auto', size: 512 }, { config: 'cifar', batch: 32 }, { model: 'demo32' }];
+    for (const given of all) {
       const options = settings(given);
       expect(settings(options)).toEqual(options);
     }

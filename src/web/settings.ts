@@ -3,10 +3,10 @@ import { element, make } from './dom.ts';
 import type { RecipeChoice } from './messages.ts';
 
 /** Settings that are always in sight, in this order, where a recipe has them. */
-const FIRST = ['model', 'size', 'stages', 'steps', 'batch', 'seed', 'abort', 'threshold'];
+const FIRST = ['config', 'model', 'size', 'stages', 'steps', 'batch', 'seed', 'abort', 'threshold'];
 
-/** Settings that are not asked for: a page has no folders of images to name, only what is the default. */
-const FIXED = ['data'];
+/** Settings that are not asked for: a page has no folders of images and no files of weights to name, only what is the default. */
+const FIXED = ['data', 'mirror', 'from'];
 
 /** Settings whose names do not say enough. */
 const LABELS: Record<string, string> = {
