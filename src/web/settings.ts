@@ -5,7 +5,7 @@ import type { RecipeChoice } from './messages.ts';
 /** Settings that are always in sight, in this order, where a recipe has them. */
 const FIRST = ['config', 'model', 'size', 'stages', 'steps', 'batch', 'seed', 'abort', 'threshold'];
 
-/** Settings that are not asked for: a page has no folders of images and no files of weights to name, only what is the default. */
+/** Settings that are not asked for: a page has no folders of images and no files of weights to name. */
 const FIXED = ['data', 'mirror', 'from'];
 
 /** Settings whose names do not say enough. */
