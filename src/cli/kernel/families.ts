@@ -59,14 +59,14 @@ function transposed(spec: Spec): ConvSizes {
 export const familyEntries: readonly Entry[] = [
   familyEntry(CONV2D, {
     about: 'y [N, O, OH, OW] of x [N, C, H, W] and w [O, C / groups, KH, KW]; its input gradient at stride 1',
-    shaders: ['conv2d', 'conv2d_small_maps', 'gemm_conv2d', 'conv_epilogue', ...gemm],
+    shaders: ['conv2d', 'conv2d_subgroup', 'conv2d_small_maps', 'gemm_conv2d', 'conv_epilogue', ...gemm],
     shape: '4x64x64x64,64x64x3x3,p1',
     letters: { ...convLetters, fused: 'bias and activation behind it' },
     problem: spec => ({ ...convolution(spec), ...('fused' in spec.numbers ? { fused: true } : {}) }),
   }),
   familyEntry(CONV_TRANSPOSE2D, {
     about: 'y [N, O, OH, OW] of x [N, C, H, W] and w [C, O / groups, KH, KW]: the adjoint of conv2d in its input',
-    shaders: ['conv_transpose2d'],
+    shaders: ['conv_transpose2d', 'conv_transpose2d_subgroup'],
     shape: '8x64x32x32,64x32x3x3,s2',
     letters: convLetters,
     problem: transposed,

@@ -1,6 +1,7 @@
 import epilogueSource from '../../../shaders/conv_epilogue.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import smallMapsSource from '../../../shaders/conv2d_small_maps.wgsl';
+import subgroupSource from '../../../shaders/conv2d_subgroup.wgsl';
 import gemmSource from '../../../shaders/gemm_conv2d.wgsl';
 import { floatBits, grid, type Shader } from '../device.ts';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
@@ -17,12 +18,14 @@ import {
   inputShape,
   modulo,
   shapeClass,
+  subgroupTiles,
   typeOf,
 } from './convSizes.ts';
 import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
 const DIRECT = { name: 'conv2d', source: convSource + epilogueSource };
+const SUBGROUP = { name: 'conv2d_subgroup', source: subgroupSource + epilogueSource };
 const SMALL_MAPS = { name: 'conv2d_small_maps', source: smallMapsSource + epilogueSource };
 const GEMM = gemmShaders('conv2d', gemmSource + epilogueSource);
 
@@ -76,12 +79,12 @@ export function plainSteps({ c, o, kh, kw, groups }: ConvSizes): WeightSteps {
 const MEASURED_EPILOGUE = { slope: 0.25, gain: 2 };
 
 /**
- * direct: patches of pixels in registers, read straight from storage. small: whole maps of a few pixels in registers.
- * gemm and matrix: tiles in workgroup memory.
+ * direct: patches of pixels in registers, read straight from storage. subgroup: the same, its pixels loaded by a
+ * subgroup together. small: whole maps of a few pixels in registers. gemm and matrix: tiles in workgroup memory.
  */
 export const CONV2D: Family<ConvSizes> = {
   name: 'conv2d',
-  shaders: [DIRECT, SMALL_MAPS, ...Object.values(GEMM)],
+  shaders: [DIRECT, SUBGROUP, SMALL_MAPS, ...Object.values(GEMM)],
   shapeClass,
   operands: ({ o, c, kh, kw, groups, fused, ...sizes }) => [
     inputShape({ c, ...sizes }),
@@ -110,7 +113,6 @@ export const CONV2D: Family<ConvSizes> = {
       { OUTPUTS: outputs, ROWS: 4, VECTORS: 1, WORKGROUP: 8 },
       { OUTPUTS: outputs, ROWS: 1, VECTORS: 2, WORKGROUP: 8 },
       { OUTPUTS: outputs, ROWS: 1, VECTORS: 1, WORKGROUP: 8 },
-      { OUTPUTS: 2, ROWS: 2, VECTORS: 2, WORKGROUP: 8 },
       { OUTPUTS: 4, ROWS: 2, VECTORS: 1, WORKGROUP: 64 },
     ].filter(({ ROWS, VECTORS }) => ROWS <= outHeight && 4 * VECTORS < outWidth + 4);
     const gemm = gemmVariants(
@@ -125,7 +127,10 @@ export const CONV2D: Family<ConvSizes> = {
       device,
     );
     const small = smallMaps(sizes).map(tile => ({ kernel: 'small', tile }));
-    const patches = direct.map(tile => ({ kernel: 'direct', tile }));
+    const patches = [
+      ...subgroupTiles(sizes, outHeight, outWidth, device.subgroupSize).map(tile => ({ kernel: 'subgroup', tile })),
+      ...direct.map(tile => ({ kernel: 'direct', tile })),
+    ];
     const isTiny = sizes.height * sizes.width <= 9;
     return inOrder(isTiny ? [...small, ...patches] : [...patches, ...small], gemm, device);
   },
@@ -141,6 +146,7 @@ function smallMaps({ n, height, width, outHeight, outWidth, kh, kw }: ConvSizes)
 /** y [N, O, OH, OW] */
 export function correlate(correlation: Correlation, { kernel, tile }: Variant): Tensor {
   if (kernel === 'direct') return correlateDirect(correlation, tile);
+  if (kernel === 'subgroup') return correlateSubgroup(correlation, tile);
   if (kernel === 'small') return correlateSmallMaps(correlation, tile);
   return correlateGemm(correlation, tile, kernel === 'matrix' ? GEMM.matrix : GEMM.gemm);
 }
@@ -189,6 +195,32 @@ function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
   words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words);
   const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY];
+  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
+  return y;
+}
+
+function correlateSubgroup(correlation: Correlation, tile: Tile): Tensor {
+  const { x, w, sizes, steps } = correlation;
+  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
+  const { device } = x;
+  const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
+  const fusion = fusionOf(correlation);
+  const kernel = device.kernel(SUBGROUP, {
+    tile: {
+      ...tile,
+      STRIDE: stride[1],
+      TAPS: kw <= MOST_TAPS ? kw : 1,
+      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
+      HALF: Number(half),
+      HALF_RESULT: Number(half),
+      ...fusion.numbers,
+    },
+  });
+  const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
+  const [gridX, gridY] = grid(patches, 1);
+  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
+  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words);
+  const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS * tile.LANES), gridY];
   device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
   return y;
 }

@@ -1,5 +1,6 @@
 import type { Device } from '../device.ts';
 import type { Shape } from '../shape.ts';
+import type { Tile } from '../template.ts';
 import { rounded, type Variant } from '../variants.ts';
 
 /** Geometry of a convolution: [vertical, horizontal] strides and zero padding, and the number of groups. */
@@ -59,6 +60,33 @@ export function channelBlocks({ o, groups }: ConvSizes, block: number): number {
 /** The variants with those first that GPUs, or CPU drivers, are fastest with. */
 export function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Variant[] {
   return adapter.kind === 'gpu' ? [...gemm, ...direct] : [...direct, ...gemm];
+}
+
+/** Rows and vectors of a subgroup's patch of pixels, and how much longer a pixel takes in smaller ones. */
+const SUBGROUP_PATCHES = [
+  { ROWS: 4, VECTORS: 2, cost: 1 },
+  { ROWS: 1, VECTORS: 8, cost: 1 },
+  { ROWS: 4, VECTORS: 1, cost: 1.2 },
+  { ROWS: 2, VECTORS: 2, cost: 1.2 },
+  { ROWS: 1, VECTORS: 4, cost: 1.2 },
+  { ROWS: 1, VECTORS: 1, cost: 2 },
+] as const;
+
+/**
+ * Tiles of the shaders in which a subgroup's lanes are output channels and load the pixels together, for maps of
+ * height × width and at least as many channels as lanes: the cheapest first, by the pixels that lie outside the maps.
+ */
+export function subgroupTiles({ o, groups, kw }: ConvSizes, height: number, width: number, LANES: number): Tile[] {
+  if (LANES === 0 || o / groups < LANES) return [];
+  const OUTPUTS = Math.min(kw === 1 ? 4 : 2, 2 ** Math.floor(Math.log2(o / groups / LANES)));
+  const padded = (size: number, block: number) => Math.ceil(size / block) * block;
+  return SUBGROUP_PATCHES.map(({ cost, ...tile }) => ({
+    tile: { LANES, OUTPUTS, ...tile },
+    cost: cost * padded(height, tile.ROWS) * padded(width, 4 * tile.VECTORS),
+  }))
+    .filter(({ cost }, i, all) => i === all.length - 1 || cost <= 2 * height * width)
+    .sort((a, b) => a.cost - b.cost)
+    .map(({ tile }) => tile);
 }
 
 /** A sum of `length` products cut into about `wanted` pieces, whose lengths are multiples of 4. */
