@@ -165,7 +165,7 @@ export class KernelCache {
     this.outcomes.add(done);
   }
 
-  /** Whether it is open if all that was compiled at once has compiled. */
+  /** Whether it is not known yet if all that was compiled at once has compiled. */
   get isUnsettled(): boolean {
     return this.outcomes.size > 0;
   }

@@ -141,7 +141,7 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
   return splits > 1 ? withType(reduce(output, [1]), half) : output;
 }
 
-/** Whether both operands are f16. @throws where only one is, or where f16 tensors are in parts */
+/** Whether both operands are f16. @throws where only one is */
 export function isHalf(name: string, a: Tensor, b: Tensor): boolean {
   if (a.dtype !== b.dtype) throw new Error(`${name}: ${a} is ${a.dtype}, ${b} is ${b.dtype}; cast() one of them`);
   return a.dtype === 'f16';
