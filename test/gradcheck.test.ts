@@ -60,6 +60,13 @@ const labels = (x: Tensor) => x.device.tensor([0, 2, 1, 1, 2, 0], [2, 3], 'u32')
 const bn = (x: Tensor, w: Tensor, b: Tensor) =>
   ops.batchNorm(x, w, b, x.device.tensor([0.1, -0.2], [2]), x.device.tensor([0.8, 1.5], [2]));
 
+/** Two maps: turned, stretched and shifted; mirrored and enlarged, so that pixels beyond the margins are met. */
+const affineMap = ({ device }: Tensor) => ({
+  maps: device.tensor([0.8, -0.7, 1.2, 0.5, 0.9, -0.4, -1.9, 0.3, 0.1, -0.2, 2.1, 2], [2, 2, 3]),
+  margins: device.tensor([5, 3, 0, 4], [4], 'u32'),
+  filter: device.tensor([0.1, 0.2, -0.3, 0.1, 0.5, 0.8, 0.3, -0.1, -0.2, 0.3, 0.1, -0.1], [12]),
+});
+
 /** Every differentiable op that src/autograd/index.ts exports. */
 const cases: Record<string, Case[]> = {
   add: [...binary(ops.add), unary(x => ops.add(x, 3))],
@@ -221,6 +228,7 @@ const cases: Record<string, Case[]> = {
     image(x => ops.upfirdn2d(x, filter(x), { up: 2, pad: [2, 1], gain: 4 })),
     image(x => ops.upfirdn2d(x, filter(x), { down: [2, 1], pad: [1, -1, 0, 2], flip: true })),
   ],
+  affineSample: [image(x => ops.affineSample(x, affineMap(x)), [2, 3, 5, 6])],
   interpolate: (['bilinear', 'bilinear-corners', 'bilinear-antialias', 'nearest'] as const).flatMap(mode => [
     image(x => ops.interpolate(x, [4, 9], mode)),
     image(x => ops.interpolate(x, [11, 3], mode)),

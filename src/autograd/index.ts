@@ -1,6 +1,7 @@
 export { checkpoint } from './checkpoint.ts';
 export { apply, type GradOptions, grad, isTracked, noGrad, type Op, stopGradient, variable } from './graph.ts';
 export type { Activation } from './ops/activation.ts';
+export * from './ops/affineSample.ts';
 export * from './ops/batchNorm.ts';
 export * from './ops/cast.ts';
 export * from './ops/channelGate.ts';
