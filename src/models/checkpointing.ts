@@ -4,7 +4,7 @@ import type { Tensor } from '../runtime/tensor.ts';
 export interface CheckpointingOptions {
   /**
    * Gradient checkpointing: keep only what a network's layers or units hand on, and compute the rest again for the
-   * gradients. Takes less than half of the memory, and a forward pass more. Default false.
+   * gradients. Takes about half of the memory or less, and a forward pass more. Default false.
    */
   readonly checkpointing?: boolean;
 }
