@@ -9,6 +9,7 @@ import type { Browser, Page } from 'puppeteer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadImages } from '../src/data/imageFolder.ts';
+import { encodeApng } from '../src/io/apng.ts';
 import { decodeImage, type Rgb8 } from '../src/io/images.ts';
 import { launchChromium } from './browser.ts';
 
@@ -264,6 +265,33 @@ test('a zip gives the same batches as in Node', async () => {
     [...zip],
   );
   expect(there).toEqual(here);
+});
+
+test('plays an animated PNG: frames, times, repetitions and every pixel', async () => {
+  const frames = [0, 1, 2].map(
+    (k): Rgb8 => ({ width: 7, height: 5, data: Uint8Array.from({ length: 105 }, (_, i) => 80 * k + i * i * (k + 1)) }),
+  );
+  const file = Buffer.concat(encodeApng(frames, { fps: 25, loops: 4 })).toString('base64');
+  const played = await page.evaluate(async base64 => {
+    const data = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
+    const decoder = new ImageDecoder({ data, type: 'image/png' });
+    await decoder.tracks.ready;
+    await decoder.completed;
+    const { frameCount, repetitionCount } = decoder.tracks.selectedTrack!;
+    const images = [];
+    for (let frameIndex = 0; frameIndex < frameCount; frameIndex++) {
+      const { image } = await decoder.decode({ frameIndex });
+      const context = new OffscreenCanvas(image.displayWidth, image.displayHeight).getContext('2d')!;
+      context.drawImage(image, 0, 0);
+      const { data: rgba } = context.getImageData(0, 0, image.displayWidth, image.displayHeight);
+      images.push({ duration: image.duration, data: [...rgba].filter((_, i) => i % 4 !== 3) });
+      image.close();
+    }
+    return { repetitionCount, images };
+  }, file);
+  // Chromium counts what follows the first time.
+  expect(played.repetitionCount).toBe(3);
+  expect(played.images).toEqual(frames.map(({ data }) => ({ duration: 40_000, data: [...data] })));
 });
 
 test('no error was written to the console', () => {

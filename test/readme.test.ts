@@ -41,6 +41,15 @@ const shorter: Record<string, Shorter> = {
     says: /\d+ passed, 0 failed/,
   },
   'npx wgrad --help': { says: /wgrad train/ },
+  'npx wgrad generate generator-32 --seeds 0-7,12 --out faces': {
+    says: /written: faces\/seed0000\.png to seed0012\.png/,
+  },
+  'npx wgrad generate generator-32 --mix rows=0-3 cols=10-15 layers=0-3 --out mixing.png': {
+    says: /written: mixing\.png/,
+  },
+  'npx wgrad generate generator-32 --interpolate w --seeds 4-6,11,16-18 --truncation 0.7 --out walk.webp': {
+    says: /written: walk\.webp/,
+  },
   'npx wgrad train ./my-recipe.ts': {
     as: `${WGRAD} train ./my-recipe.ts --steps 16`,
     says: /weights|run: runs\/my-parser/,

@@ -16,6 +16,7 @@ export interface Verb {
 const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   start: () => import('./start.ts'),
   train: () => import('./train.ts'),
+  generate: () => import('./generate.ts'),
   profile: () => import('./profile.ts'),
   tune: () => import('./tune.ts'),
   kernel: () => import('./kernel.ts'),

@@ -36,3 +36,20 @@ export function tile(
   }
   return { width: gridWidth, height: gridHeight, data };
 }
+
+/** Images of one size in rows of `columns`, from the top left, on white; where there is none the cell stays white. */
+export function montage(cells: readonly (Rgb8 | undefined)[], { columns }: { columns: number }): Rgb8 {
+  const first = cells.find(cell => cell !== undefined);
+  if (!first) throw new Error('montage: there is no image');
+  const [width, height] = [columns * first.width, Math.ceil(cells.length / columns) * first.height];
+  const data = new Uint8Array(3 * width * height).fill(255);
+  cells.forEach((cell, i) => {
+    if (!cell) return;
+    const [left, top] = [(i % columns) * first.width, Math.floor(i / columns) * first.height];
+    for (let y = 0; y < first.height; y++) {
+      const row = cell.data.subarray(3 * y * first.width, 3 * (y + 1) * first.width);
+      data.set(row, 3 * ((top + y) * width + left));
+    }
+  });
+  return { width, height, data };
+}

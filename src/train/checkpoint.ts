@@ -1,7 +1,8 @@
 import { UserError } from '../io/errors.ts';
 import { completeFolders, type Folder, removeCompleteFolder, writeFolderAtomically } from '../io/files.ts';
 import { readSafetensors, writeSafetensors } from '../io/safetensors.ts';
-import { loadStateDict, type Module, readStateDict } from '../models/module.ts';
+import { stateDictOf } from '../io/weights.ts';
+import { loadStateDict, type Module, readStateDict, type StateDict } from '../models/module.ts';
 import type { Saved, Training } from './training.ts';
 
 /** Everything of a checkpoint that is no tensor. */
@@ -105,6 +106,15 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
     }
   };
   return { path, state, restore };
+}
+
+/** The networks' tensors of the newest complete checkpoint of a run, under PART/KEY; undefined if there is none. */
+export async function latestModel(checkpoints: Folder): Promise<{ path: string; tensors: StateDict } | undefined> {
+  const newest = (await completeCheckpoints(checkpoints)).at(-1);
+  await refuseDamaged(checkpoints, newest);
+  if (!newest) return undefined;
+  const path = `${checkpoints.path}/${newest}/model.safetensors`;
+  return { path, tensors: stateDictOf(await checkpoints.read(`${newest}/model.safetensors`), path) };
 }
 
 /**

@@ -83,7 +83,8 @@ class NoiseMaps extends Module {
   }
 }
 
-function noiseSize(layer: number): number {
+/** Pixels of a side of the noise map of a layer. */
+export function noiseSize(layer: number): number {
   return 1 << ((layer + 5) >> 1);
 }
 

@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readWeights } from '#weights';
+import { UserError } from '../io/errors.ts';
+import { openFolder, pathKind } from '../io/files.ts';
+import { stateDictOf } from '../io/weights.ts';
+import type { StateDict } from '../models/module.ts';
+import { latestModel } from '../train/checkpoint.ts';
+
+/** The tensors of a file, and what to call it in messages. */
+export interface FoundWeights {
+  readonly source: string;
+  readonly tensors: StateDict;
+}
+
+/**
+ * The tensors that a user names: a run's folder (its newest checkpoint), a .safetensors file, or the name of a network
+ * that comes with the package.
+ * @throws UserError that begins with the verb where there are none
+ */
+export async function findWeights(verb: string, name: string): Promise<FoundWeights> {
+  const kind = await pathKind(name);
+  if (kind === 'folder') {
+    if ((await pathKind(join(name, 'config.json'))) !== 'file') {
+      throw new UserError(`${verb}: ${name} is no run (no config.json); name a run, or a .safetensors file`);
+    }
+    const found = await latestModel(await openFolder(join(name, 'checkpoints')));
+    if (!found) throw new UserError(`${verb}: ${name} has no checkpoint yet; wait for the first, or let it end`);
+    return { source: found.path, tensors: found.tensors };
+  }
+  if (kind === 'file') {
+    if (/\.(pt|pth|pkl|ckpt|bin)$/i.test(name)) {
+      throw new UserError(`${verb}: ${name}: make it a .safetensors file first, by wgrad convert`);
+    }
+    return { source: name, tensors: stateDictOf(await readFile(name), name) };
+  }
+  const bytes = /^[\w-]+$/.test(name) ? await readWeights(`${name}.safetensors`) : undefined;
+  if (bytes) {
+    const source = `weights/${name}.safetensors`;
+    return { source, tensors: stateDictOf(bytes, source) };
+  }
+  throw new UserError(
+    `${verb}: there is no ${name}: name a run's folder, a .safetensors file, or a generator of weights/, as generator-32`,
+  );
+}
