@@ -11,10 +11,16 @@
 //: let WORKGROUP = 8
 // 1 where B's columns are neighbours in memory and N is a multiple of 4: B and C are then read and written as vectors.
 //: let ALIGNED = 0
+// The size of a subgroup, whose lanes load the numbers of A together, each a part, and hand them round: a CPU driver
+// loads the lanes' values one by one even where they are the same. 0 does without.
+//: let SUBGROUP = 0
 // 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
 //: let HALF_RESULT = 0
 
+//: if SUBGROUP
+enable subgroups;
+//: end
 //: if HALF
 enable f16;
 //: end
@@ -71,13 +77,28 @@ fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
 }
 
 @compute @workgroup_size($WORKGROUP)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) local: u32,
+//: if SUBGROUP
+  @builtin(subgroup_invocation_id) lane: u32,
+//: end
+) {
   let matrix = workgroup.z / params.splits;
   let split = workgroup.z % params.splits;
   let row = workgroup.y * $ROWS;
   let column = (workgroup.x * $WORKGROUP + local) * $(4 * VECTORS);
+//: if SUBGROUP
+//: let SHARED = (ROWS + SUBGROUP - 1) / SUBGROUP
+//: for i in 0..SHARED
+  let a$i = matrix * params.a_batch + min(row + $(i * SUBGROUP) + lane, params.rows - 1) * params.a_row;
+//: end
+//: else
 //: for r in 0..ROWS
   let a$r = matrix * params.a_batch + min(row + $r, params.rows - 1) * params.a_row;
+//: end
+//: end
+//: for r in 0..ROWS
 //: for v in 0..VECTORS
   var c$(r)_$v = vec4f(0);
 //: end
@@ -103,8 +124,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 //: end
 //: end
     let from_a = k * params.a_inner;
+//: if SUBGROUP
+//: for i in 0..SHARED
+    let shared$i = f32(a_data[a$i + from_a]);
+//: end
+//: for r in 0..ROWS
+    let a_row$r = vec4f(subgroupBroadcast(shared$(r / SUBGROUP), $(r % SUBGROUP)u));
+//: end
+//: else
 //: for r in 0..ROWS
     let a_row$r = vec4f(f32(a_data[a$r + from_a]));
+//: end
 //: end
     // All loads stand before the arithmetic: mixed with it, lavapipe's compiler makes code that takes twice as long.
 //: for r in 0..ROWS

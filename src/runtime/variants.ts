@@ -112,10 +112,11 @@ export function rounded(size: number): number {
 
 /**
  * Split-K: how many workgroups share the sums of `length` products, so that a device has enough of them where the grid
- * alone is small. A power of two; each keeps at least 256 products.
+ * alone is small. A power of two; each keeps at least 256 products, and 2048 on a CPU driver, where a second kernel
+ * costs more than a few idle cores.
  */
 export function splitsFor(length: number, workgroups: number, { adapter }: Device): number {
-  const enough = adapter.kind === 'gpu' ? 256 : 64;
-  const wanted = Math.min(length / 256, enough / workgroups);
+  const [enough, least] = adapter.kind === 'gpu' ? [256, 256] : [64, 2048];
+  const wanted = Math.min(length / least, enough / workgroups);
   return 2 ** Math.max(0, Math.floor(Math.log2(wanted)));
 }

