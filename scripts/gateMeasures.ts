@@ -1,26 +1,23 @@
 /** What scripts/gates.ts measures of the networks in weights/. */
-import * as ops from '../src/autograd/index.ts';
 import { FACE_CLASSES, faceParameters, HELD_OUT_IDENTITIES, renderFaces } from '../src/data/faces.ts';
 import type { RecognitionNetwork } from '../src/models/arcface.ts';
-import type { VggLike } from '../src/models/lpips.ts';
+import type { LpipsLike } from '../src/models/lpips.ts';
 import type { ParsingUNet } from '../src/models/parsing.ts';
 import type { Generator } from '../src/models/stylegan2/generator.ts';
 import type { Device } from '../src/runtime/device.ts';
-import { random } from '../src/runtime/kernels/random.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { cropFace } from '../src/train/losses.ts';
-import {
-  type Features,
-  frechetDistance,
-  kernelDistance,
-  labelMap,
-  meanIoU,
-  pairSimilarities,
-  similarityGap,
-  verificationAccuracy,
-} from '../src/train/metrics.ts';
+import { FeatureCollector } from '../src/train/metrics/featureCollector.ts';
+import { type Features, frechetDistance, Gaussian } from '../src/train/metrics/frechet.ts';
+import { samples } from '../src/train/metrics/generator.ts';
+import { kernelDistance } from '../src/train/metrics/kernelDistance.ts';
+import { perceptualFeatures } from '../src/train/metrics/networks.ts';
+import { products } from '../src/train/metrics/products.ts';
+import { pairSimilarities, similarityGap, verificationAccuracy } from '../src/train/metrics/recognition.ts';
+import { labelMap, meanIoU } from '../src/train/metrics/segmentation.ts';
 import { heldOutFaces } from '../src/train/recipes/common.ts';
-import { inBatches } from './networks.ts';
+import type { Compute } from '../src/train/training.ts';
+import { BATCH, inBatches } from './networks.ts';
 
 /** Images [count, 3, 32, 32] in [-1, 1], from the number `first` on. */
 export type Images = (first: number, count: number) => Tensor;
@@ -35,17 +32,20 @@ export function realImages(device: Device, offset = 0): Images {
 export function samplesOf(device: Device, generator: Generator): Images {
   return (first, count) => {
     const step = device.tensor([first], [1], 'u32');
-    const z = random(device, [count, generator.config.wDim], 'normal', { seed: 1, stream: 'gate z', step });
-    const noise = { fresh: { seed: 1, stream: 'gate', step } };
-    return ops.clamp(generator.forward(generator.mapping.forward(z), { noise }), { min: -1, max: 1 });
+    return samples(generator, { seed: 1, stream: 'gate', batch: count })(step);
   };
 }
 
 // The generator
 
-/** The last tap of the perceptual trunk, averaged over its pixels, as FID takes Inception's last pooling: 64 features. */
-export function perceptualFeatures(device: Device, trunk: VggLike, images: Images, count: number): Promise<Features> {
-  return inBatches(device, count, (first, size) => ops.mean(trunk.taps(images(first, size)).at(-1)!, { axes: [2, 3] }));
+/** The features of FID-like(self): 64 an image. */
+export async function features(device: Device, trunk: LpipsLike, images: Images, count: number): Promise<Features> {
+  const collector = new FeatureCollector(device, perceptualFeatures(trunk, 'perceptual-32'), eager);
+  for (let first = 0; first < count; first += BATCH) {
+    const size = Math.min(BATCH, count - first);
+    await collector.add('images', () => images(first, size), size);
+  }
+  return collector.features;
 }
 
 export interface Distances {
@@ -54,9 +54,13 @@ export interface Distances {
 }
 
 /** FID-like(self) and KID-like(self). */
-export function distances(a: Features, b: Features): Distances {
-  return { fid: frechetDistance(a, b), kid: kernelDistance(a, b) };
+export async function distances(device: Device, a: Features, b: Features): Promise<Distances> {
+  const multiply = products(device, a.values.length / a.rows)(eager);
+  return { fid: frechetDistance(new Gaussian(a), new Gaussian(b)), kid: await kernelDistance(multiply, a, b) };
 }
+
+/** What is computed differs from call to call, so nothing is recorded. */
+const eager: Compute = async (_, body) => body();
 
 /** Shares of label maps [N, 32, 32] in which skin and mouth are found, and both eyes. */
 export interface FoundParts {

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { FACE_CLASSES } from '../src/data/faces.ts';
 import { tile } from '../src/io/grid.ts';
 import { RecognitionNetwork } from '../src/models/arcface.ts';
-import { VggLike } from '../src/models/lpips.ts';
+import { LpipsLike } from '../src/models/lpips.ts';
 import { initialize } from '../src/models/module.ts';
 import { ParsingUNet } from '../src/models/parsing.ts';
 import { presets } from '../src/models/stylegan2/config.ts';
@@ -70,7 +70,7 @@ function readNetworks() {
     readNetwork(device, new RecognitionNetwork({ ...recognition24, mode }), { folder, file });
   return {
     generator: readNetwork(device, new Generator(presets.small32), { folder, file: 'generator-32', prefix: 'g_ema.' }),
-    trunk: readNetwork(device, new VggLike(), { folder, file: 'perceptual-32' }),
+    trunk: readNetwork(device, new LpipsLike(), { folder, file: 'perceptual-32' }),
     parser: readNetwork(device, new ParsingUNet({ featureScale: 8 }), { folder, file: 'parsing-32' }),
     recognition: {
       'recognition-24': recognition('ir_se', 'recognition-24'),
@@ -88,9 +88,9 @@ async function generatorRows({ generator, trunk, parser }: Networks): Promise<Ro
   initialize(untrained, device, { seed: 1 });
   const real = measure.realImages(device);
   const samples = measure.samplesOf(device, generator);
-  const features = (images: measure.Images) => measure.perceptualFeatures(device, trunk, images, count);
+  const features = (images: measure.Images) => measure.features(device, trunk, images, count);
   const reference = await features(real);
-  const from = async (images: measure.Images) => measure.distances(await features(images), reference);
+  const from = async (images: measure.Images) => measure.distances(device, await features(images), reference);
   const others = await from(measure.realImages(device, count));
   const start = await from(measure.samplesOf(device, untrained));
   const own = await from(samples);

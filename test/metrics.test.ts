@@ -1,26 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { narrow } from '../src/autograd/index.ts';
-import { fillValues, v } from '../src/cli/goldens/format.ts';
+import { fillValues } from '../src/cli/goldens/format.ts';
 import { RecognitionNetwork } from '../src/models/arcface.ts';
 import { LpipsLike } from '../src/models/lpips.ts';
 import { initialize } from '../src/models/module.ts';
 import { philox4x32 } from '../src/runtime/philox.ts';
-import {
-  type Features,
-  frechetDistance,
-  imageMetrics,
-  kernelDistance,
-  labelMap,
-  meanAndDeviation,
-  meanIoU,
-  pairSimilarities,
-  readMetrics,
-  similarityGap,
-  verificationAccuracy,
-} from '../src/train/metrics.ts';
+import { imageMetrics, meanAndDeviation, readMetrics } from '../src/train/metrics/pairs.ts';
+import { pairSimilarities, similarityGap, verificationAccuracy } from '../src/train/metrics/recognition.ts';
+import { labelMap, meanIoU } from '../src/train/metrics/segmentation.ts';
 import { useDevice } from './device.ts';
-
-const features = (...rows: number[][]): Features => ({ rows: rows.length, values: rows.flat() });
 
 describe('metrics of image pairs', () => {
   const gpu = useDevice();
@@ -68,49 +56,6 @@ describe('metrics of image pairs', () => {
   });
 });
 
-describe('distances of distributions', () => {
-  const cloud = (rows: number, dimensions: number, seed: number): Features => ({
-    rows,
-    values: Float64Array.from({ length: rows * dimensions }, (_, i) => v(i, seed) * (1 + (i % dimensions))),
-  });
-
-  test('Fréchet distance of Gaussians with diagonal covariances', () => {
-    // Means (0, 0) and (3, 4); variances (2, 8) / 3 and (18, 8) / 3 of four points each.
-    const a = features([1, 0], [-1, 0], [0, 2], [0, -2]);
-    const b = features([6, 4], [0, 4], [3, 6], [3, 2]);
-    expect(frechetDistance(a, a)).toBeCloseTo(0, 10);
-    const roots = (Math.sqrt(18 / 3) - Math.sqrt(2 / 3)) ** 2;
-    expect(frechetDistance(a, b)).toBeCloseTo(25 + roots, 10);
-  });
-
-  test('Fréchet distance of Gaussians whose covariances do not commute', () => {
-    const a = features([1, 0], [-1, 0], [0, 2], [0, -2]);
-    const b = features([2, 2], [-2, -2], [1, -1], [-1, 1]);
-    // For 2 × 2 matrices tr √M = √(tr M + 2 √det M), with M = Σ₁ Σ₂; Σ₁ = diag(2, 8) / 3, Σ₂ = [[10, 6], [6, 10]] / 3.
-    const trace = (2 * 10 + 8 * 10) / 9;
-    const determinant = (16 / 9) * ((100 - 36) / 9);
-    const expected = 10 / 3 + 20 / 3 - 2 * Math.sqrt(trace + 2 * Math.sqrt(determinant));
-    expect(frechetDistance(a, b)).toBeCloseTo(expected, 10);
-    expect(frechetDistance(b, a)).toBeCloseTo(expected, 10);
-  });
-
-  test('Fréchet distance with fewer samples than dimensions, and of a shifted cloud', () => {
-    const a = cloud(20, 32, 1);
-    // Σ has a null space, where √ turns rounding errors of 1e-16 into 1e-8 of its trace, which is near 4000.
-    expect(frechetDistance(a, a)).toBeCloseTo(0, 3);
-    const shifted = { rows: 20, values: Array.from(a.values, value => value + 0.5) };
-    expect(frechetDistance(a, shifted)).toBeCloseTo(32 * 0.25, 3);
-  });
-
-  test('kernel distance by hand, and around 0 for two samples of one distribution', () => {
-    // Within: (0·1 + 1)³ = 1 and (1·2 + 1)³ = 27; across: the mean of 1, 1, 8, 27.
-    expect(kernelDistance(features([0], [1]), features([1], [2]))).toBeCloseTo(1 + 27 - 2 * 9.25, 10);
-    const [a, b] = [cloud(200, 4, 1), cloud(200, 4, 2)];
-    const far = { rows: 200, values: Array.from(b.values, value => value + 2) };
-    expect(Math.abs(kernelDistance(a, b))).toBeLessThan(0.02 * kernelDistance(a, far));
-  });
-});
-
 describe('recognition and segmentation', () => {
   test('verification: separable pairs, one wrong in twenty, chance', () => {
     const similarities = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 0.9 : 0.1) + 0.001 * i);
@@ -129,7 +74,7 @@ describe('recognition and segmentation', () => {
   });
 
   test('similarities of chosen pairs of rows', () => {
-    const rows = features([1, 0], [0.6, 0.8], [0, 1]);
+    const rows = { rows: 3, values: [1, 0, 0.6, 0.8, 0, 1] };
     const pairs = pairSimilarities(rows, [
       [0, 1],
       [1, 2],

@@ -224,6 +224,13 @@ export class Programs {
     this.device.flush();
   }
 
+  /** Runs a function as a program, when what it needs is compiled. */
+  async compute<T>(name: string, body: () => T): Promise<T> {
+    const result = this.run(name, body);
+    await this.compiled();
+    return result;
+  }
+
   values(): Iterable<[string, Program<unknown>]> {
     return this.programs;
   }

@@ -312,11 +312,7 @@ class Loop {
     await saveCheckpoint(this.checkpoints, training, state, Number(options.keep));
   }
 
-  readonly compute: Compute = async (name, body) => {
-    const result = this.programs.run(name, body);
-    await this.programs.compiled();
-    return result;
-  };
+  readonly compute: Compute = (name, body) => this.programs.compute(name, body);
 
   async sample(step: number): Promise<void> {
     const grid = await this.run.training.samples?.(this.compute);

@@ -9,7 +9,7 @@ import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { presetOptions } from '../abortionPresets.ts';
 import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
-import { type ImageMetrics, imageMetrics, meanAndDeviation, readMetrics } from '../metrics.ts';
+import { type ImageMetrics, imageMetrics, meanAndDeviation, readMetrics } from '../metrics/pairs.ts';
 import { checkFinite, Ranger } from '../optimizers.ts';
 import type { MetricRow, ReconstructionRow } from '../report.ts';
 import type {
