@@ -111,6 +111,14 @@ export function rounded(size: number): number {
 }
 
 /**
+ * Lanes of a subgroup that load together what all of them need, or 0 where kernels do without: SwiftShader, whose
+ * subgroups have 4, takes minutes to compile such a kernel.
+ */
+export function loadingLanes({ subgroupSize }: Device): number {
+  return subgroupSize >= 8 ? subgroupSize : 0;
+}
+
+/**
  * Split-K: how many workgroups share the sums of `length` products, so that a device has enough of them where the grid
  * alone is small. A power of two; each keeps at least 256 products, and 2048 on a CPU driver, where a second kernel
  * costs more than a few idle cores.

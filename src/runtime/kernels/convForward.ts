@@ -8,7 +8,7 @@ import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { conv2dReference } from '../reference.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Family, Variant } from '../variants.ts';
+import { type Family, loadingLanes, type Variant } from '../variants.ts';
 import {
   type ConvSizes,
   channelBlocks,
@@ -128,7 +128,7 @@ export const CONV2D: Family<ConvSizes> = {
     );
     const small = smallMaps(sizes).map(tile => ({ kernel: 'small', tile }));
     const patches = [
-      ...subgroupTiles(sizes, outHeight, outWidth, device.subgroupSize).map(tile => ({ kernel: 'subgroup', tile })),
+      ...subgroupTiles(sizes, outHeight, outWidth, loadingLanes(device)).map(tile => ({ kernel: 'subgroup', tile })),
       ...direct.map(tile => ({ kernel: 'direct', tile })),
     ];
     const isTiny = sizes.height * sizes.width <= 9;

@@ -4,7 +4,7 @@ import { grid } from '../device.ts';
 import { convTranspose2dReference } from '../reference.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Family, Variant } from '../variants.ts';
+import { type Family, loadingLanes, type Variant } from '../variants.ts';
 import { type ConvSizes, channelBlocks, inputShape, modulo, shapeClass, subgroupTiles, typeOf } from './convSizes.ts';
 
 const DIRECT = { name: 'conv_transpose2d', source };
@@ -36,7 +36,7 @@ export const CONV_TRANSPOSE2D: Family<ConvSizes> = {
     const few = (most: number) => (tile: Tile, i: number, all: readonly Tile[]) =>
       i === all.length - 1 || tile.ROWS * tile.VECTORS * stride[1] <= most;
     return [
-      ...subgroupTiles(sizes, rows, columns, device.subgroupSize)
+      ...subgroupTiles(sizes, rows, columns, loadingLanes(device))
         .filter(few(16))
         .map(tile => ({ kernel: 'subgroup', tile })),
       ...direct.filter(few(4)).map(tile => ({ kernel: 'direct', tile })),

@@ -5,7 +5,7 @@ import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { weightGradientReference } from '../reference.ts';
 import { sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Family, Variant } from '../variants.ts';
+import { type Family, loadingLanes, type Variant } from '../variants.ts';
 import {
   type ConvSizes,
   channelBlocks,
@@ -64,7 +64,7 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
     // lavapipe, but for 1×1.
     const pixels = (subgroup: number) => (outWidth > (subgroup > 0 ? 3 : kh * kw > 1 ? 32 : 8) ? [4, 1] : [1, 4]);
     const registers = REGISTER_TAPS.filter(([outputs, inputs]) => outputs * inputs * kh * kw <= 72).slice(0, 2);
-    const channels = [...new Set([device.subgroupSize, 0])].flatMap(SUBGROUP =>
+    const channels = [...new Set([loadingLanes(device), 0])].flatMap(SUBGROUP =>
       registers.flatMap(([OUTPUTS, CHANNELS]) =>
         pixels(SUBGROUP).map(PIXELS => ({
           kernel: 'direct',

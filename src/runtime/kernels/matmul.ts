@@ -6,7 +6,7 @@ import { matmulReference } from '../reference.ts';
 import type { Shape } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
-import { type Family, rounded, splitsFor, type Variant } from '../variants.ts';
+import { type Family, loadingLanes, rounded, splitsFor, type Variant } from '../variants.ts';
 import { cast } from './cast.ts';
 import { narrow, stridedCopy } from './copy.ts';
 import { binary } from './elementwise.ts';
@@ -86,10 +86,11 @@ export const MATMUL: Family<Product> = {
         .filter((count, i, all) => all.indexOf(count) === i)
         .map(SPLITS => ({ ...tile, SPLITS }));
     };
-    const { subgroupSize } = device;
-    const subgroups = SUBGROUP_TILES.filter(({ WORKGROUP }) => subgroupSize > 0 && WORKGROUP % subgroupSize === 0).map(
-      tile => ({ ...tile, SUBGROUP: subgroupSize }),
-    );
+    const lanes = loadingLanes(device);
+    const subgroups = SUBGROUP_TILES.filter(({ WORKGROUP }) => lanes > 0 && WORKGROUP % lanes === 0).map(tile => ({
+      ...tile,
+      SUBGROUP: lanes,
+    }));
     const direct = [...subgroups, ...DIRECT_TILES]
       .filter(({ ROWS, VECTORS }) => ROWS < 2 * m && (VECTORS === 1 || 4 * VECTORS < 2 * n))
       .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
