@@ -119,6 +119,37 @@ describe('loadImages', () => {
     expect(sampler.waitedMs).toBeGreaterThan(0);
   });
 
+  test('with mirroring an epoch holds every image twice, once from right to left, and goes on from its state', async () => {
+    const folder = path.join(scratch, 'rows');
+    fs.mkdirSync(folder);
+    for (let i = 0; i < 5; i++) {
+      const row = [0, 1, 2].flatMap(x => [10 * i + x, 100 + x, 200 - x]);
+      const data = Uint8Array.from([...row, ...row, ...row]);
+      await sharp(data, { raw: { width: 3, height: 3, channels: 3 } }).toFile(path.join(folder, `${i}.png`));
+    }
+    const images = await loadImages({ source: folder, size: 3 });
+    const sampler = images.sampler({ batch: 4, seed: 2, mirror: true });
+    const found: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const { images: batch, indices } = await sampler.next();
+      for (const [k, index] of indices.entries()) {
+        const planes = batch.subarray(27 * k, 27 * (k + 1)).map(value => Math.round((value + 1) * 127.5));
+        const rows = Array.from({ length: 9 }, (_, r) => [...planes.subarray(3 * r, 3 * r + 3)]);
+        const mirrored = rows[0][0] > rows[0][2];
+        const expected = [[0, 1, 2].map(x => 10 * index + x), [100, 101, 102], [200, 199, 198]].flatMap(plain => {
+          const row = mirrored ? plain.toReversed() : plain;
+          return [row, row, row];
+        });
+        expect(rows).toEqual(expected);
+        found.push(`${index}${mirrored}`);
+      }
+    }
+    for (const epoch of [found.slice(0, 10), found.slice(10)]) expect(new Set(epoch).size).toBe(10);
+    const state = { epoch: 0, position: 8 };
+    const { indices } = await images.sampler({ batch: 2, seed: 2, mirror: true, state }).next();
+    expect(indices.map(String)).toEqual(found.slice(8, 10).map(view => view[0]));
+  });
+
   test('a file that cannot be read is skipped as a damaged one is', async () => {
     const folder = path.join(scratch, 'vanishing');
     fs.mkdirSync(folder);

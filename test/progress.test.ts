@@ -53,6 +53,11 @@ describe('formats', () => {
     );
   });
 
+  it('what was spent waiting for data, where it is read from a disk', () => {
+    expect(formatLine({ ...status, waited: 0.0123 })).toContain('  31.4 img/s  data 1.2 %  1:32 left');
+    expect(formatBarLine({ ...status, waited: 0 }, 120)).toContain(' · 31.4 img/s · data 0.0 % · l2');
+  });
+
   it('a terminal line keeps within the columns and leaves out the end', () => {
     expect(formatBarLine(status, 120)).toBe(
       `${formatBar(0.1, 24)}  40/400 · 1:32 left · loss 1.2346 · stages 2/3 · 31.4 img/s · l2 0.0457 · lpips 0.3000`,

@@ -6,6 +6,7 @@ import { configF, presets, resolutions } from '../src/models/stylegan2/config.ts
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator, type Noise } from '../src/models/stylegan2/generator.ts';
 import { crossoverMask, LatentAverage, mixStyles, repeatLatent, truncate } from '../src/models/stylegan2/latents.ts';
+import { Mapping } from '../src/models/stylegan2/mapping.ts';
 import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
 import { random } from '../src/runtime/kernels/random.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
@@ -58,6 +59,39 @@ describe('sizes', () => {
     expect(count(/^conv/)).toBe(26_691_953);
     expect(count(/^to_rgb/)).toBe(1_568_667);
     expect(count(/modulation/)).toBe(4_662_144);
+  });
+
+  test.each([
+    [64, 23_602_185, 1_320_975, 3_677_184],
+    [128, 25_766_155, 1_453_074, 4_202_496],
+    [256, 26_405_773, 1_519_125, 4_465_152],
+  ])('parameters of parts at %i pixels', (size, convs, toRgb, affines) => {
+    const state = [...new Generator(configF(size)).parameters()];
+    const count = (part: RegExp) => state.filter(([key]) => part.test(key)).reduce((n, [, { size }]) => n + size, 0);
+    expect([count(/^conv/), count(/^to_rgb/), count(/modulation/)]).toEqual([convs, toRgb, affines]);
+  });
+
+  test.each([
+    [64, 19_929_088],
+    [128, 21_829_376],
+    [256, 22_304_384],
+    [1024, 22_452_768],
+  ])('the discriminator at %i pixels: trunk, last convolution, dense layers', (size, trunk) => {
+    const state = [...new Discriminator(configF(size)).parameters()];
+    const count = (part: string) =>
+      state.filter(([key]) => key.startsWith(part)).reduce((n, [, { size }]) => n + size, 0);
+    expect(['convs', 'final_conv', 'final_linear'].map(count)).toEqual([trunk, 2_364_416, 4_195_329]);
+  });
+
+  test.each([
+    [64, 4608, 2560],
+    [256, 5760, 2944],
+    [1024, 6048, 3040],
+  ])('styles at %i pixels', (size, convs, toRgb) => {
+    const state = [...new Generator(configF(size)).parameters()].filter(([key]) => key.endsWith('modulation.bias'));
+    const count = (part: string) =>
+      state.filter(([key]) => key.startsWith(part)).reduce((n, [, { size }]) => n + size, 0);
+    expect([count('conv'), count('to_rgb')]).toEqual([convs, toRgb]);
   });
 
   test('a size or a table that cannot be built is refused', () => {
@@ -248,6 +282,19 @@ describe('generator', () => {
     expect(frozen).not.toContain('conv2d_weight_gradient');
     release(network);
   });
+});
+
+test('w at the start has a mean of 0.48 and a deviation of 1', async () => {
+  const mapping = new Mapping(512, 8);
+  initialize(mapping, gpu.device, { seed: 2 });
+  const [w] = await read(() => [mapping.forward(normal('z', [64, 512]))]);
+  const mean = w.reduce((a, b) => a + b, 0) / w.length;
+  expect(mean).toBeGreaterThan(0.38);
+  expect(mean).toBeLessThan(0.58);
+  const deviation = Math.sqrt(w.reduce((a, b) => a + (b - mean) ** 2, 0) / w.length);
+  expect(deviation).toBeGreaterThan(0.85);
+  expect(deviation).toBeLessThan(1.15);
+  release(mapping);
 });
 
 describe('truncation and the average latent', () => {

@@ -52,6 +52,7 @@ async function photographs(): Promise<string> {
 
 test.each([
   ['stylegan2', { model: 'micro16', steps: 6, batch: 4 }],
+  ['stylegan2', { model: 'micro16', steps: 6, batch: 8, microBatch: 4 }],
   ['recognition', { steps: 4, batch: 8, identities: 10 }],
   ['recognition', { steps: 4, batch: 8, identities: 10, head: 'curricular' }],
   ['parsing', { steps: 4, batch: 4, featureScale: 16 }],
@@ -59,7 +60,9 @@ test.each([
   ['e2style', { steps: 3, batch: 2, abort: 'off', abortAt: '3' }],
 ] as const)('%s %o: recorded steps equal those made as they are written, bit for bit', async (recipe, options) => {
   const settings = { ...options, sampleEvery: 0 };
-  const names = ['recorded', 'eager'].map(name => `${recipe}-${'head' in options ? 'head-' : ''}${name}`);
+  const names = ['recorded', 'eager'].map(
+    name => `${recipe}-${options.batch}-${'head' in options ? 'head-' : ''}${name}`,
+  );
   for (const [i, name] of names.entries()) await run(name, recipe, settings, { evaluate: false, eager: i === 1 });
   const [recorded, eager] = names.map(name => join(root, name));
   expect(logOf(recorded).length).toBe(options.steps);

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
+import { openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
-import { Progress } from '../train/progress.ts';
+import { latestStep } from '../train/checkpoint.ts';
+import { formatShare, Progress } from '../train/progress.ts';
 import { createTraining, type RunOutcome, trainAndReport } from '../train/run.ts';
 import { applyVariants, type RunConfig } from '../train/runConfig.ts';
+import { waitedShare } from '../train/runLog.ts';
 import type { Options, Recipe, Training } from '../train/training.ts';
 import { refuseRun, type TakenFolder, takeFolder } from './runFolder.ts';
 import { tuneFirst } from './tune.ts';
@@ -34,7 +37,8 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
     console.log(`${recipe.name} on ${device.adapter.name}`);
     const progress = new Progress(process.stdout);
-    const training = await createTraining(recipe, { device, options, message: text => progress.message(text) });
+    const message = (text: string) => progress.message(text);
+    const training = await createTraining(recipe, { device, options, resumed: await hasCheckpoint(run), message });
     const taken = await takeFolder(recipe.name, run);
     try {
       const outcome = await withSignals(stop => trainOnTerminal(run, device, training, taken, progress, stop));
@@ -47,6 +51,12 @@ export async function runTraining(run: TrainingRun): Promise<number> {
   } finally {
     device.destroy();
   }
+}
+
+async function hasCheckpoint({ resume }: TrainingRun): Promise<boolean> {
+  if (resume === undefined) return false;
+  const folder = await openFolder(resume);
+  return (await latestStep(await folder.folder('checkpoints'))) !== undefined;
 }
 
 function configOf({ name, options, resumed }: TrainingRun): RunConfig {
@@ -70,11 +80,11 @@ async function trainOnTerminal(
       watcher: {
         message: text => progress.message(text),
         shouldStop: stop,
-        progress: ({ line, steps, stages, imagesPerSecond, secondsLeft }) => {
+        progress: ({ line, steps, stages, imagesPerSecond, waited, secondsLeft }) => {
           const name = training.stages?.lossName(line.active) ?? training.mainLoss;
           const losses = { [name]: line.losses[name] };
           const { step, active: activeStages } = line;
-          progress.update({ step, steps, losses, activeStages, stages, imagesPerSecond, secondsLeft });
+          progress.update({ step, steps, losses, activeStages, stages, imagesPerSecond, waited, secondsLeft });
         },
       },
     });
@@ -107,10 +117,12 @@ async function withSignals<T>(body: (stop: () => boolean) => Promise<T>): Promis
 }
 
 function summarize(path: string, { skippedImages }: Training, outcome: RunOutcome): void {
-  const { evaluation, control, wallSeconds, weights, report } = outcome;
+  const { evaluation, control, wallSeconds, weights, report, lines } = outcome;
+  const waited = waitedShare(lines);
   for (const file of weights) console.log(`weights: ${join(path, file)}`);
   if (skippedImages) console.log(`damaged images that were skipped: ${skippedImages}`);
-  console.log(`finished in ${Math.round(wallSeconds)} s`);
+  const share = waited === undefined ? '' : `, ${formatShare(waited)} of it waiting for images`;
+  console.log(`finished in ${Math.round(wallSeconds)} s${share}`);
   for (const { name, baseline, stages } of evaluation?.metrics ?? []) {
     const values = stages.map(({ mean }, i) => `stage ${i + 1} ${mean.toPrecision(4)}`).join(', ');
     console.log(`held-out ${name}: ${values}; mean latent ${baseline.mean.toPrecision(4)}`);

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -24,6 +24,7 @@ const FLAGS: Record<string, string> = {
   data: "'faces', or a folder or zip of images",
   mirror: 'takes every image of a folder or zip mirrored too',
   size: 'pixels of an image side',
+  from: 'weights to start from: a file or a run (transfer learning)',
   microBatch: 'images that are computed at once; a batch is summed up of as many as it needs',
   freezeD: 'layers of the discriminator, from the image on, that are not trained',
   stages: 'stages at the start',
@@ -38,7 +39,7 @@ const OPTIONS: Record<string, string> = {
   '--set KEY=VALUE': 'any setting of the recipe; config.json of a run lists them all',
   '--config NAME|FILE': `for stylegan2 one of ${configNames.join(', ')}; for any recipe a file of settings, as config.json of a run`,
   '--out DIR': 'the folder of the run; by default the next one under runs/',
-  '--resume DIR': 'goes on with a run from its newest checkpoint',
+  '--resume DIR|FILE': 'goes on with a run from its newest checkpoint; a file of weights is as --from FILE',
   '--tune': 'first measures which variant of each kernel is fastest here, once for each adapter',
   '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
 };
@@ -80,6 +81,10 @@ export const verb: Verb = {
     const given = values as Record<string, string | undefined> & { set?: string[] };
     const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]?.toString()]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
+    if (given.resume !== undefined && statSync(given.resume, { throwIfNoEntry: false })?.isFile()) {
+      flags.from ??= given.resume;
+      given.resume = undefined;
+    }
     if (given.resume !== undefined && given.out !== undefined) {
       throw new UserError(`--resume ${given.resume} goes on in that folder: leave out --out ${given.out}`);
     }

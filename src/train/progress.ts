@@ -9,6 +9,8 @@ export interface ProgressStatus {
   /** At the start; 0 in a run without stages. */
   stages: number;
   imagesPerSecond: number;
+  /** The share of the time that was spent waiting for data, where it is read from a disk. */
+  waited?: number;
   secondsLeft: number;
 }
 
@@ -42,6 +44,11 @@ export function formatRate(imagesPerSecond: number): string {
   return `${Number.isFinite(imagesPerSecond) ? imagesPerSecond.toFixed(digits) : '–'} img/s`;
 }
 
+/** A share in per cent: what was spent waiting for data. */
+export function formatShare(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
 /** A bar of `width` characters, resolved to an eighth of one. */
 export function formatBar(fraction: number, width: number): string {
   const eighths = Math.round(Math.min(1, Math.max(0, fraction)) * width * 8);
@@ -51,17 +58,17 @@ export function formatBar(fraction: number, width: number): string {
 
 /** One line for a log file or a pipe. */
 export function formatLine(status: ProgressStatus): string {
-  const { losses, stages, rate, left } = parts(status);
-  return [`step ${status.step}/${status.steps}`, ...losses, ...stages, rate, left].join('  ');
+  const { losses, stages, rate, waited, left } = parts(status);
+  return [`step ${status.step}/${status.steps}`, ...losses, ...stages, rate, ...waited, left].join('  ');
 }
 
 /** One line for a terminal, at most `columns` wide: what does not fit is left out from the end. */
 export function formatBarLine(status: ProgressStatus, columns: number): string {
-  const { losses, stages, rate, left } = parts(status);
+  const { losses, stages, rate, waited, left } = parts(status);
   const step = `${String(status.step).padStart(String(status.steps).length)}/${status.steps}`;
   const width = Math.max(6, Math.min(24, Math.floor(columns / 5)));
   let line = `${formatBar(status.step / status.steps, width)} ${step} · ${left}`;
-  for (const part of [...losses.slice(0, 1), ...stages, rate, ...losses.slice(1)]) {
+  for (const part of [...losses.slice(0, 1), ...stages, rate, ...waited, ...losses.slice(1)]) {
     if (line.length + part.length + 3 > columns) break;
     line += ` · ${part}`;
   }
@@ -73,6 +80,7 @@ function parts(status: ProgressStatus) {
     losses: Object.entries(status.losses).map(([name, loss]) => `${name} ${formatLoss(loss)}`),
     stages: status.stages > 0 ? [`stages ${status.activeStages}/${status.stages}`] : [],
     rate: formatRate(status.imagesPerSecond),
+    waited: status.waited === undefined ? [] : [`data ${formatShare(status.waited)}`],
     left: `${formatDuration(status.secondsLeft)} left`,
   };
 }

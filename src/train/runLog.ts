@@ -16,6 +16,14 @@ export interface LogLine extends StepLosses {
   readonly monitor?: { count: number; good: boolean | null; baseline: number | null; event?: string };
 }
 
+/** The share of these steps' time that they waited for data; undefined where it is not read from a disk. */
+export function waitedShare(lines: readonly LogLine[]): number | undefined {
+  const timed = lines.filter(({ waitedMs }) => waitedMs !== undefined);
+  if (timed.length === 0) return undefined;
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  return sum(timed.map(({ waitedMs }) => waitedMs!)) / sum(timed.map(({ msPerStep }) => msPerStep));
+}
+
 /**
  * What a run writes while it goes: log.jsonl, TensorBoard events and sample grids. Writes are ordered and not awaited.
  */

@@ -8,7 +8,7 @@ import type { Observation } from './abortion.ts';
 import { AbortionControl } from './abortionControl.ts';
 import { type Checkpoint, latestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossRing, RING, StepWords } from './ring.ts';
-import { type LogLine, RunLog } from './runLog.ts';
+import { type LogLine, RunLog, waitedShare } from './runLog.ts';
 import { decodeStep, encodeStep, type MadeStep, type RunState, runStateOf } from './runState.ts';
 import type { Compute, Evaluation, Options, Training } from './training.ts';
 
@@ -39,6 +39,8 @@ export interface RunStatus {
   readonly steps: number;
   readonly stages: number;
   readonly imagesPerSecond: number;
+  /** The share of their time that these steps waited for data; undefined where it is not read from a disk. */
+  readonly waited: number | undefined;
   readonly secondsLeft: number;
 }
 
@@ -282,6 +284,7 @@ class Loop {
       lines,
       steps,
       stages: training.stages?.initial ?? 0,
+      waited: waitedShare(lines),
       imagesPerSecond: (training.imagesPerStep * 1000) / line.msPerStep,
       secondsLeft: Math.min((wallSeconds / line.step) * (steps - line.step), (this.end - performance.now()) / 1000),
     });

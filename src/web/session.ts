@@ -16,6 +16,8 @@ const REOPEN_ATTEMPTS = 10;
 
 export interface SessionOptions {
   readonly config: RunConfig;
+  /** There is a checkpoint that it goes on from. */
+  readonly resumed: boolean;
   readonly watcher: Watcher;
   /** A device that is open already, for this session alone. */
   readonly device?: Device;
@@ -39,13 +41,14 @@ export class Session {
 
   /** Builds the networks. Everything that can be wrong with the settings shows here, before anything is written. */
   async build(): Promise<{ device: Device; training: Training }> {
-    const { config, watcher } = this.options;
+    const { config, resumed, watcher } = this.options;
     const { recipe, options } = config;
     this.device ??= await Device.open();
     if (!this.training) await applyVariants(config, this.device);
     this.training ??= await createTraining(recipes[recipe], {
       device: this.device,
       options,
+      resumed,
       message: watcher.message,
     });
     return { device: this.device, training: this.training };

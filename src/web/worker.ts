@@ -101,7 +101,7 @@ async function resume(): Promise<void> {
 async function work(config: RunConfig, isNew: boolean): Promise<void> {
   phase('starting');
   if (isNew) end();
-  session ??= new Session({ config, watcher, device: spare, onLost });
+  session ??= new Session({ config, resumed: !isNew, watcher, device: spare, onLost });
   spare = undefined;
   ends = false;
   try {

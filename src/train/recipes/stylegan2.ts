@@ -14,6 +14,7 @@ import { openSource, Schedule } from './common.ts';
 import { MicroBatches, type Phase, type PhaseResult } from './stylegan2/microBatches.ts';
 import { cutBatch, defaults, derive, networkOf } from './stylegan2/options.ts';
 import { sampler } from './stylegan2/samples.ts';
+import { loadStart } from './stylegan2/start.ts';
 
 /** A kept scalar of a training: here the running mean of path lengths. */
 class Scalar extends Module {
@@ -38,7 +39,7 @@ export const stylegan2: Recipe = {
   about: 'StyleGAN2 generator and discriminator',
   defaults,
   derive,
-  async create({ device, options, message }) {
+  async create({ device, options, resumed, message }) {
     const { seed, batch, lr, gamma, r1Every, pathLengthWeight, pathLengthEvery, mixing } = options as Record<
       string,
       number
@@ -65,6 +66,7 @@ export const stylegan2: Recipe = {
     copyState(average, generator);
     average.freeze().eval();
 
+    if (options.from && !resumed) await loadStart(String(options.from), modules, message);
     discriminator.freezeFirst(Number(options.freezeD));
 
     // A regulariser that is off (every 0) needs no correction.
