@@ -221,7 +221,7 @@ describe('a profile', () => {
     const { device } = gpu;
     const failing = profile(device, () => Promise.reject(new Error('the body')), { ceilings });
     await expect(failing).rejects.toThrow('the body');
-    expect(device.stream.isTimed).toBe(false);
+    expect(device.stream.isNoted).toBe(false);
     expect(await ops.add(full(device, [2], 1), 1).read()).toEqual(Float32Array.of(2, 2));
   });
 

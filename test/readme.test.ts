@@ -31,6 +31,10 @@ const shorter: Record<string, Shorter> = {
     as: `${WGRAD} train e2style --minutes 0.05 --out runs/mine --batch 4 --stages 1`,
     says: /finished in \d+ s[\s\S]*report: runs\/mine\/report\.html/,
   },
+  'npx wgrad train stylegan2 --config auto --size 256 --dry-run': {
+    as: `${WGRAD} train stylegan2 --dry-run`,
+    says: /memory +[\d.]+ MiB at its peak[\s\S]*path length +0\.25/,
+  },
   'npx wgrad train --resume runs/mine': {
     as: `${WGRAD} train --resume runs/mine --steps 16 --minutes 10`,
     says: /report: runs\/mine\/report\.html/,

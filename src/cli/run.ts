@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { UserError } from '../io/errors.ts';
 import { openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
 import { latestStep } from '../train/checkpoint.ts';
+import { planText, planTraining } from '../train/profile/plan.ts';
 import { formatShare, Progress } from '../train/progress.ts';
 import { createTraining, type RunOutcome, trainAndReport } from '../train/run.ts';
 import { applyVariants, type RunConfig } from '../train/runConfig.ts';
@@ -57,6 +59,24 @@ async function hasCheckpoint({ resume }: TrainingRun): Promise<boolean> {
   if (resume === undefined) return false;
   const folder = await openFolder(resume);
   return (await latestStep(await folder.folder('checkpoints'))) !== undefined;
+}
+
+/** Says what a run would take, and trains and writes nothing. */
+export async function planRun(run: TrainingRun): Promise<number> {
+  if (run.tune) throw new UserError('--dry-run runs nothing, so there is nothing for --tune to measure: leave one out');
+  const { recipe, options } = run;
+  const device = await Device.open({ adapter: run.adapter });
+  try {
+    await applyVariants(configOf(run), device);
+    const message = (text: string) => console.error(text);
+    const training = await createTraining(recipe, { device, options, resumed: await hasCheckpoint(run), message });
+    const plan = await planTraining(device, training);
+    console.log(`${recipe.name} on ${device.adapter.name}, a dry run\n\n${planText(plan, training.imagesPerStep)}`);
+    await device.finish();
+    return 0;
+  } finally {
+    device.destroy();
+  }
 }
 
 function configOf({ name, options, resumed }: TrainingRun): RunConfig {

@@ -8,7 +8,7 @@ import { configNames } from '../train/recipes/stylegan2/options.ts';
 import { parseConfig, type RunConfig } from '../train/runConfig.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
-import { runTraining } from './run.ts';
+import { planRun, runTraining } from './run.ts';
 import { findRecipe } from './userRecipe.ts';
 
 /** Settings with a flag of their own; the others are reached by --set. */
@@ -40,6 +40,7 @@ const OPTIONS: Record<string, string> = {
   '--config NAME|FILE': `for stylegan2 one of ${configNames.join(', ')}; for any recipe a file of settings, as config.json of a run`,
   '--out DIR': 'the folder of the run; by default the next one under runs/',
   '--resume DIR|FILE': 'goes on with a run from its newest checkpoint; a file of weights is as --from FILE',
+  '--dry-run': 'trains and writes nothing: says what memory, work, dispatches and pipelines a step takes',
   '--tune': 'first measures which variant of each kernel is fastest here, once for each adapter',
   '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
 };
@@ -75,6 +76,7 @@ export const verb: Verb = {
         out: { type: 'string' },
         resume: { type: 'string' },
         tune: { type: 'boolean' },
+        'dry-run': { type: 'boolean' },
         adapter: { type: 'string' },
       },
     });
@@ -106,7 +108,8 @@ export const verb: Verb = {
     const config = file ?? (given.resume === undefined ? undefined : join(given.resume, 'config.json'));
     const options = await resolveOptions(name, recipe, { config, flags, set: given.set ?? [] });
     const { out, resume, adapter } = given;
-    return runTraining({ recipe, name, options, out, resume, adapter, resumed, tune: values.tune === true });
+    const run = { recipe, name, options, out, resume, adapter, resumed, tune: values.tune === true };
+    return values['dry-run'] === true ? planRun(run) : runTraining(run);
   },
 };
 

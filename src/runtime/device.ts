@@ -278,7 +278,7 @@ export class Device {
     flop = 0,
   ): void {
     if (this.failure) this.throwFailure();
-    const isNoted = this.recorder !== undefined || this.stream.isTimed;
+    const isNoted = this.recorder !== undefined || this.stream.isNoted;
     const work = isNoted ? { shapes: tensors.map(({ shape }) => shape), flop, label: currentLabel() } : undefined;
     const dispatch = { kernel, slices: tensors.map(tensor => tensor.slice), words, groups, work };
     if (this.recorder) {

@@ -58,6 +58,7 @@ export class CommandStream {
   private pipeline: GPUComputePipeline | undefined;
   private pending = 0;
   private timer: DispatchTimer | undefined;
+  private planner: ((command: Command) => void) | undefined;
   /** What waits for pipelines that are being compiled, in order. */
   private held: (() => void)[] | undefined;
   /** Copies, command buffers submitted, and bind groups made, since the device was opened. */
@@ -74,8 +75,18 @@ export class CommandStream {
     this.submitAfter = kind === 'gpu' ? SUBMIT_AFTER.gpu : SUBMIT_AFTER.otherwise;
   }
 
-  get isTimed(): boolean {
-    return this.timer !== undefined;
+  /** Whether dispatches are told to say what they compute. */
+  get isNoted(): boolean {
+    return this.timer !== undefined || this.planner !== undefined;
+  }
+
+  /**
+   * From now on commands go to a function and not to the device, which computes and copies nothing; writes still
+   * happen. Undefined ends that.
+   */
+  plan(planner: ((command: Command) => void) | undefined): void {
+    this.flush();
+    this.planner = planner;
   }
 
   /** From now on dispatches are timed, each in a pass of its own; undefined ends that. */
@@ -110,6 +121,10 @@ export class CommandStream {
 
   /** Appends a dispatch, with a bind group of its content that is made once. */
   dispatch(dispatch: Dispatch): void {
+    if (this.planner) {
+      this.planner(dispatch);
+      return;
+    }
     if (this.held) {
       this.held.push(() => this.dispatch(dispatch));
       return;
@@ -150,6 +165,10 @@ export class CommandStream {
 
   /** Appends a copy of a range to the front of a buffer or to another range. */
   copy(source: Slice, target: Slice | GPUBuffer): void {
+    if (this.planner) {
+      if ('block' in target) this.planner({ source, target });
+      return;
+    }
     if (this.held) {
       this.held.push(() => this.copy(source, target));
       return;
