@@ -17,6 +17,8 @@ export default defineConfig(({ mode }) => ({
     include: [mode === 'long' ? 'test/long/**/*.test.ts' : 'test/**/*.test.ts'],
     exclude: mode === 'long' ? [] : ['test/long/**'],
     globalSetup: 'test/globalSetup.ts',
+    // A cache of their own for the tests and the commands that they run: what was tuned on this machine is not theirs.
+    env: { XDG_CACHE_HOME: join(import.meta.dirname, 'node_modules', '.cache', 'tests') },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One process with a device at a time: the CPU drivers use every core by themselves.

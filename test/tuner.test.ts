@@ -156,8 +156,9 @@ describe('the cache', () => {
     expect(sameVariant(chosen(), usual)).toBe(true);
   });
 
-  test('lies where the system keeps caches', async () => {
+  test('lies where the system keeps caches; that of the tests is not the one of the user', async () => {
     const before = process.env.XDG_CACHE_HOME;
+    expect((await openCacheFolder()).path).toContain(join('node_modules', '.cache', 'tests'));
     process.env.XDG_CACHE_HOME = join(root, 'xdg');
     try {
       expect((await openCacheFolder()).path).toBe(join(root, 'xdg', 'wgrad'));
