@@ -8,7 +8,7 @@ import { race } from '../src/runtime/race.ts';
 import { tuneProblem } from '../src/runtime/tuner.ts';
 import { type Family, sameVariant, type Variant, variantText } from '../src/runtime/variants.ts';
 import { applyVariants, parseConfig, writeConfig } from '../src/train/runConfig.ts';
-import { TuningCache } from '../src/train/tune/cache.ts';
+import { TuningCache, tellNotOffered } from '../src/train/tune/cache.ts';
 import { useDevice } from './device.ts';
 import { temporaryFolder } from './runs.ts';
 
@@ -102,12 +102,12 @@ describe('the cache', () => {
 
   test('remembers what is fastest, and the device takes it', async () => {
     const cache = await open();
-    expect(cache.has(family, product)).toBe(false);
+    expect(cache.has(family, product, on.device)).toBe(false);
     expect(sameVariant(chosen(), last())).toBe(false);
     cache.remember(family, product, last());
     await cache.save();
     const again = await open();
-    expect(again.has(family, product)).toBe(true);
+    expect(again.has(family, product, on.device)).toBe(true);
     again.apply(on.device);
     expect(sameVariant(chosen(), last())).toBe(true);
   });
@@ -125,7 +125,7 @@ describe('the cache', () => {
     const [adapter] = Object.keys(content.adapters);
     content.adapters[adapter].matmul.shaders = '0'.repeat(64);
     writeFileSync(file, JSON.stringify(content));
-    expect((await open()).has(family, product)).toBe(false);
+    expect((await open()).has(family, product, on.device)).toBe(false);
   });
 
   test.each(['', '{', 'null', '[]', '{"version":1}', '{"version":1,"adapters":null}', '{"version":99,"adapters":{}}'])(
@@ -133,18 +133,33 @@ describe('the cache', () => {
     async text => {
       writeFileSync(file, text);
       const cache = await open();
-      expect(cache.has(family, product)).toBe(false);
+      expect(cache.has(family, product, on.device)).toBe(false);
       cache.remember(family, product, last());
       await cache.save();
-      expect((await open()).has(family, product)).toBe(true);
+      expect((await open()).has(family, product, on.device)).toBe(true);
     },
   );
 
-  test('of variants that are none, or that no family offers, changes nothing', async () => {
+  test('keeps what another process has measured meanwhile', async () => {
+    const [one, other] = [await open(), await open()];
+    const larger = { ...product, m: 80 };
+    one.remember(family, product, last());
+    await one.save();
+    other.remember(family, larger, last());
+    await other.save();
+    const both = await open();
+    for (const problem of [product, larger]) expect(both.has(family, problem, on.device)).toBe(true);
+  });
+
+  test('of variants that are none, or that no family offers, changes nothing, which is said once', async () => {
     const cache = await open();
     const [usual] = MATMUL.variants(product, on.device);
-    cache.remember(family, product, { kernel: 'gemm', tile: { TILE_M: 4096 } });
+    const unknown = { kernel: 'gemm', tile: { TILE_M: 4096 } };
+    cache.remember(family, product, unknown);
+    cache.remember(family, { ...product, m: 80 }, unknown);
     await cache.save();
+    // It is to be measured again.
+    expect(cache.has(family, product, on.device)).toBe(false);
     writeFileSync(
       file,
       readFileSync(file, 'utf8').replace(
@@ -152,8 +167,13 @@ describe('the cache', () => {
         '$1 "y": 5, "z": "../x",',
       ),
     );
-    (await open()).apply(on.device);
+    const again = await open();
+    const told: string[] = [];
+    again.apply(on.device);
+    tellNotOffered(on.device, again.path, 'advice', text => told.push(text));
     expect(sameVariant(chosen(), usual)).toBe(true);
+    on.device.scope('product', () => matmul(on.device.empty([80, 12]), on.device.empty([12, 24])));
+    expect(told).toEqual([`${key}: gemm TILE_M=4096 of ${file} is not offered here, the default is taken; advice`]);
   });
 
   test('lies where the system keeps caches; that of the tests is not the one of the user', async () => {
@@ -197,6 +217,23 @@ describe('config.json', () => {
     device.choices.set(key, variants[1]);
     await applyVariants({ ...read, adapter: 'another', variants: { [key]: variantText(variants[2]) } }, device);
     expect(sameVariant(chosen(), variants[1])).toBe(true);
+  });
+
+  test('that names a variant which is not offered any more takes the default, and says so once', async () => {
+    const { device } = on;
+    const told: string[] = [];
+    const run = {
+      recipe: 'parsing',
+      options: {},
+      adapter: device.adapter.name,
+      variants: { [key]: 'gemm TILE_M=4096' },
+    };
+    await applyVariants(run, device, text => told.push(text));
+    expect(sameVariant(chosen(), MATMUL.variants(product, device)[0])).toBe(true);
+    chosen();
+    expect(told).toEqual([
+      expect.stringMatching(/^matmul .*: gemm TILE_M=4096 of config\.json is not offered here, .*/),
+    ]);
   });
 
   test.each([[5], ['x'], [{ a: 5 }], [{ a: '../x' }], [null]])('with %j for them is refused', variants => {

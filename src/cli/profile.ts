@@ -59,8 +59,8 @@ export const verb: Verb = {
     const device = await Device.open({ adapter });
     try {
       if (!json) console.log(`${recipe.name} on ${device.adapter.name}, ${steps} steps`);
-      await applyTuning(device);
       const message = (text: string) => console.error(text);
+      await applyTuning(device, message);
       const training = await createTraining(recipe, { device, options, message });
       const profile = await profileTraining(device, training, steps);
       const { report, memory: use } = profile;

@@ -35,11 +35,11 @@ export async function runTraining(run: TrainingRun): Promise<number> {
   if (run.tune) await tuneFirst(run);
   const device = await Device.open({ adapter: run.adapter });
   try {
-    await applyVariants(configOf(run), device);
-    for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
-    console.log(`${recipe.name} on ${device.adapter.name}`);
     const progress = new Progress(process.stdout);
     const message = (text: string) => progress.message(text);
+    await applyVariants(configOf(run), device, message);
+    for (const passed of device.adapter.passedOver) console.log(`passed over: ${passed}`);
+    console.log(`${recipe.name} on ${device.adapter.name}`);
     const training = await createTraining(recipe, { device, options, resumed: await hasCheckpoint(run), message });
     const taken = await takeFolder(recipe.name, run);
     try {

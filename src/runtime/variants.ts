@@ -44,6 +44,8 @@ export interface Met<Problem = unknown> {
 export class Choices {
   /** What was asked for so far, by class. */
   readonly met = new Map<string, Met>();
+  /** Told of each class whose variant, as it was set, is not offered: the default takes its place. */
+  notOffered: ((key: string, wanted: Variant) => void) | undefined;
   private readonly chosen = new Map<string, Variant>();
   private preferred: string | undefined;
 
@@ -59,10 +61,9 @@ export class Choices {
     }
     const variants = family.variants(problem, this.device);
     const wanted = this.chosen.get(key);
-    const variant =
-      (wanted && variants.find(one => sameVariant(one, wanted))) ??
-      variants.find(({ kernel }) => kernel === this.preferred) ??
-      variants[0];
+    const offered = wanted && variants.find(one => sameVariant(one, wanted));
+    if (wanted && !offered) this.notOffered?.(key, wanted);
+    const variant = offered ?? variants.find(({ kernel }) => kernel === this.preferred) ?? variants[0];
     this.met.set(key, { family: family as Family<unknown>, problem, variant, count: 1 });
     return variant;
   }

@@ -3,7 +3,7 @@ import type { Folder } from '../io/files.ts';
 import type { Device } from '../runtime/device.ts';
 import { parseVariant } from '../runtime/variants.ts';
 import type { Options } from './training.ts';
-import { applyTuning } from './tune/cache.ts';
+import { applyTuning, tellNotOffered } from './tune/cache.ts';
 
 /** What config.json of a run says: the recipe as the user named it, and every setting. */
 export interface RunConfig {
@@ -30,9 +30,15 @@ export async function writeConfig(folder: Folder, run: RunConfig, device: Device
 /**
  * Lets a device compute as a run did that goes on: with the variants that it has used, where the adapter is the same; a
  * new run, and a run of another adapter, takes what was measured for this one.
+ * @param message told once, of the first of these variants that is not offered
  */
-export async function applyVariants({ adapter, variants }: RunConfig, device: Device): Promise<void> {
-  if (adapter !== device.adapter.name) return applyTuning(device);
+export async function applyVariants(
+  { adapter, variants }: RunConfig,
+  device: Device,
+  message?: (text: string) => void,
+): Promise<void> {
+  if (adapter !== device.adapter.name) return applyTuning(device, message);
+  tellNotOffered(device, 'config.json', 'results may round otherwise than before', message);
   for (const [key, text] of Object.entries(variants ?? {})) {
     const variant = parseVariant(text);
     if (variant) device.choices.set(key, variant);

@@ -44,7 +44,7 @@ export class Session {
     const { config, resumed, watcher } = this.options;
     const { recipe, options } = config;
     this.device ??= await Device.open();
-    if (!this.training) await applyVariants(config, this.device);
+    if (!this.training) await applyVariants(config, this.device, watcher.message);
     this.training ??= await createTraining(recipes[recipe], {
       device: this.device,
       options,

@@ -177,7 +177,7 @@ async function profileSteps(recipe: string, settings: Readonly<Record<string, st
   phase('profiling');
   const device = await Device.open();
   try {
-    await applyTuning(device);
+    await applyTuning(device, watcher.message);
     const training = await createTraining(recipes[recipe], { device, options, message: watcher.message });
     const { report, memory, picture, trace } = await profileTraining(device, training, PROFILED_STEPS);
     const blob = new Blob([JSON.stringify(trace())], { type: 'application/json' });

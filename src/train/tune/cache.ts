@@ -2,7 +2,7 @@
 import { type Folder, openCacheFolder } from '../../io/files.ts';
 import type { Device } from '../../runtime/device.ts';
 import { families } from '../../runtime/kernels/families.ts';
-import { type Family, parseVariant, type Variant, variantText } from '../../runtime/variants.ts';
+import { type Family, parseVariant, sameVariant, type Variant, variantText } from '../../runtime/variants.ts';
 
 const FILE = 'tuning.json';
 const VERSION = 1;
@@ -47,8 +47,10 @@ export class TuningCache {
     return `${this.folder.path}/${FILE}`;
   }
 
-  has(family: Family<unknown>, problem: unknown): boolean {
-    return this.winners.get(family.name)?.has(family.shapeClass(problem)) ?? false;
+  /** Whether a variant is remembered for a problem's class that the device offers for it. */
+  has(family: Family<unknown>, problem: unknown, device: Device): boolean {
+    const variant = this.winners.get(family.name)?.get(family.shapeClass(problem));
+    return variant !== undefined && family.variants(problem, device).some(one => sameVariant(one, variant));
   }
 
   /** Lets the device take them. */
@@ -62,25 +64,49 @@ export class TuningCache {
     this.winners.get(family.name)?.set(family.shapeClass(problem), variant);
   }
 
-  /** Writes what is remembered beside what the file says of other adapters. */
+  /** Writes what is remembered beside what the file says by now of other classes and adapters. */
   async save(): Promise<void> {
     const { adapters } = await readContent(this.folder);
     const own: Record<string, Winners> = {};
-    for (const [name, classes] of this.winners) {
+    for (const [name, shaders] of this.hashes) {
+      const classes = new Map([...fresh(adapters[this.adapter]?.[name], shaders), ...this.winners.get(name)!]);
       const texts = [...classes].map(([key, variant]) => [key, variantText(variant)]);
-      if (texts.length > 0) own[name] = { shaders: this.hashes.get(name)!, classes: Object.fromEntries(texts) };
+      if (texts.length > 0) own[name] = { shaders, classes: Object.fromEntries(texts) };
     }
     const content: Content = { version: VERSION, adapters: { ...adapters, [this.adapter]: own } };
     await this.folder.write(FILE, `${JSON.stringify(content, null, 2)}\n`);
   }
 }
 
-/** Lets a device take what is remembered for its adapter; a cache that cannot be opened is none. */
-export async function applyTuning(device: Device): Promise<void> {
+/**
+ * Lets a device take what is remembered for its adapter; a cache that cannot be opened is none.
+ * @param message told once, of the first variant that is not offered
+ */
+export async function applyTuning(device: Device, message?: (text: string) => void): Promise<void> {
   await TuningCache.open(device).then(
-    cache => cache.apply(device),
+    cache => {
+      cache.apply(device);
+      tellNotOffered(device, cache.path, 'wgrad tune measures anew', message);
+    },
     () => {},
   );
+}
+
+/**
+ * Tells once, of the first variant that was set and is not offered.
+ * @param source where the variants are from
+ * @param advice what follows, or what to do
+ */
+export function tellNotOffered(
+  { choices }: Device,
+  source: string,
+  advice: string,
+  message?: (text: string) => void,
+): void {
+  choices.notOffered = (key, wanted) => {
+    choices.notOffered = undefined;
+    message?.(`${key}: ${variantText(wanted)} of ${source} is not offered here, the default is taken; ${advice}`);
+  };
 }
 
 /** The winners that are still those of these shaders, and are variants at all. */

@@ -50,7 +50,7 @@ export async function tuneRecipe(
   const training = await createTraining(recipe, { device, options, message });
   await traceSteps(device, training);
   const all = [...device.choices.met].map(([name, met]) => ({ name, ...met, work: workOf(met) }));
-  const wanted = all.filter(({ family, problem }) => !(onlyNew && cache.has(family, problem)));
+  const wanted = all.filter(({ family, problem }) => !(onlyNew && cache.has(family, problem, device)));
   wanted.sort((a, b) => b.work - a.work);
   const classes: TunedClass[] = [];
   const end = performance.now() + 1000 * budget;
