@@ -1,14 +1,16 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { openCacheFolder, openFolder } from '../src/io/files.ts';
 import { families } from '../src/runtime/kernels/families.ts';
 import { MATMUL, matmul, type Product } from '../src/runtime/kernels/matmul.ts';
-import { race } from '../src/runtime/race.ts';
+import { type RaceOptions, race } from '../src/runtime/race.ts';
 import { tuneProblem } from '../src/runtime/tuner.ts';
 import { type Family, sameVariant, type Variant, variantText } from '../src/runtime/variants.ts';
 import { applyVariants, parseConfig, writeConfig } from '../src/train/runConfig.ts';
+import type { Recipe, Training } from '../src/train/training.ts';
 import { TuningCache, tellNotOffered } from '../src/train/tune/cache.ts';
+import { tuneRecipe } from '../src/train/tune/tune.ts';
 import { useDevice } from './device.ts';
 import { temporaryFolder } from './runs.ts';
 
@@ -45,7 +47,6 @@ describe('tuneProblem', () => {
       run(operands, problem, variant) {
         if (variant === right) return MATMUL.run(operands, problem, right);
         const y = MATMUL.run(operands, problem, right);
-        const at = variant.kernel === 'one' ? 101 : 0;
         const store = {
           one: 'y[101] = 7.5;',
           nan: 'y[0] = bitcast<f32>(0x7fc00000u + u32(abs(y[1]) > 1e9));',
@@ -54,7 +55,6 @@ describe('tuneProblem', () => {
         const source =
           '@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n' +
           `@compute @workgroup_size(1) fn main() { ${store[variant.kernel as 'one']} }`;
-        expect(at).toBeLessThan(y.size);
         device.dispatch(device.kernel({ name: `broken ${variant.kernel}`, source }), [y], [], [1]);
         return y;
       },
@@ -70,17 +70,77 @@ describe('tuneProblem', () => {
   });
 });
 
-test('a race gives no second turn to what is hopeless', async () => {
-  const turns = [0, 0, 0];
-  const sleep = (i: number, ms: number) => () => {
-    turns[i]++;
-    const end = performance.now() + ms;
-    while (performance.now() < end);
+describe('tuneRecipe', () => {
+  /** Steps of two products, the larger one last. */
+  const training: Training = {
+    ...{ modules: {}, optimizers: {}, lossNames: [], mainLoss: '', imagesPerStep: 1 },
+    step({ phase }) {
+      phase('step', () => {
+        for (const m of [product.m / 4, product.m]) {
+          matmul(on.device.empty([m, product.k]), on.device.empty([product.k, product.n]));
+        }
+      });
+      return {};
+    },
   };
-  const times = await race(on.device, [sleep(0, 1), sleep(1, 60), sleep(2, 1)], { rounds: 3, turn: 1, hopeless: 10 });
-  expect(turns[1]).toBe(2);
-  expect(turns[0]).toBeGreaterThan(3);
-  expect(times[1]).toBeGreaterThan(10 * Math.min(times[0], times[2]));
+  const recipe: Recipe = { name: 'products', about: '', defaults: {}, create: async () => training };
+
+  test('measures what is heaviest first, remembers it at once, and does not measure it again', async () => {
+    const { device } = on;
+    device.choices.prefer(undefined);
+    const folder = await openFolder(join(root, 'recipe'), { create: true });
+    const ended = tuneRecipe(device, {
+      ...{ recipe, options: {}, budget: 60, cache: await TuningCache.open(device, folder) },
+      progress() {
+        throw new Error('ended early');
+      },
+    });
+    await expect(ended).rejects.toThrow('ended early');
+    const cache = await TuningCache.open(device, folder);
+    const { classes, known, left } = await tuneRecipe(device, {
+      recipe,
+      options: {},
+      budget: -1,
+      onlyNew: true,
+      cache,
+    });
+    expect({ classes, known }).toEqual({ classes: [], known: 1 });
+    expect(left).toEqual([`matmul ${MATMUL.shapeClass({ ...product, m: product.m / 4 })}`]);
+  });
+});
+
+describe('a race', () => {
+  /** Races work of so many milliseconds by a clock of its own; of each, its time and how often it ran. */
+  async function raced(costs: readonly number[], options: RaceOptions) {
+    let clock = 0;
+    const turns = costs.map(() => 0);
+    vi.spyOn(performance, 'now').mockImplementation(() => clock);
+    try {
+      const runners = costs.map((ms, i) => () => {
+        turns[i]++;
+        clock += ms;
+      });
+      return { times: await race({ finish: async () => {} }, runners, options), turns };
+    } finally {
+      vi.restoreAllMocks();
+    }
+  }
+
+  test('gives no second turn to what is hopeless', async () => {
+    // Alone once, then a turn a round: of work that is hopeless none but the first.
+    expect(await raced([1, 60, 2], { rounds: 3, turn: 1, hopeless: 10 })).toEqual({
+      times: [1, 60, 2],
+      turns: [4, 2, 4],
+    });
+  });
+
+  test('repeats short work until it fills its turn, and ends when one is left', async () => {
+    expect(await raced([1, 2], { rounds: 5, turn: 20, hopeless: 1.5 })).toEqual({
+      times: [1, 2],
+      turns: [1 + 20 + 20, 1 + 10 + 10],
+    });
+    expect(await raced([4], { rounds: 2, turn: 20 })).toEqual({ times: [4], turns: [1 + 5 + 5] });
+  });
 });
 
 /** What a product of these sizes is computed with. */

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { Device } from '../runtime/device.ts';
-import { variantText } from '../runtime/variants.ts';
+import { sameVariant, variantText } from '../runtime/variants.ts';
 import { commonDefaults } from '../train/options.ts';
 import { TuningCache } from '../train/tune/cache.ts';
 import { type TunedClass, type Tuning, tuneRecipe } from '../train/tune/tune.ts';
@@ -69,10 +69,17 @@ export const verb: Verb = {
   },
 };
 
-/** Before a run: measures what it meets and has not been measured here, on a device of its own. */
-export async function tuneFirst({ recipe, options, adapter }: TrainingRun): Promise<void> {
+/**
+ * Before a run: measures what it meets and has not been measured here, on a device of its own. A run that goes on on its
+ * adapter computes as it began, so that there is nothing to measure.
+ */
+export async function tuneFirst({ recipe, options, adapter, resumed }: TrainingRun): Promise<void> {
   const device = await Device.open({ adapter });
   try {
+    if (resumed?.adapter === device.adapter.name) {
+      console.log('--tune: nothing is measured, the run goes on with the variants that it began with');
+      return;
+    }
     const cache = await TuningCache.open(device);
     let told = performance.now();
     const tuning = await tuneRecipe(device, {
@@ -105,15 +112,20 @@ function line(tuned: TunedClass): string {
   const { name, count, best, before } = tuned;
   const { default: old, fastest } = times(tuned);
   const numbers = [old, fastest].map(ms => (ms === undefined ? 'failed' : ms.toFixed(3)).padStart(10));
-  const taken = !best ? 'none is right' : best === before || old === fastest ? 'the default' : variantText(best);
+  const taken = !best ? 'none is right' : sameVariant(best, before) ? 'the default' : variantText(best);
   return `${name.padEnd(58)}  ${String(count).padStart(5)}  ${numbers.join('  ')}  ${taken}`;
 }
 
-/** Milliseconds that a step's kernels of these classes take with the defaults, and with the fastest. */
+/** Milliseconds that a step's kernels of the classes with both times take with the defaults, and with the fastest. */
 function sums(classes: readonly TunedClass[]): { default: number; fastest: number } {
-  const sum = (of: (tuned: TunedClass) => number | undefined) =>
-    classes.reduce((total, tuned) => total + (of(tuned) ?? 0) * tuned.count, 0);
-  return { default: sum(tuned => times(tuned).default), fastest: sum(tuned => times(tuned).fastest) };
+  const total = { default: 0, fastest: 0 };
+  for (const tuned of classes) {
+    const { default: old, fastest } = times(tuned);
+    if (old === undefined || fastest === undefined) continue;
+    total.default += old * tuned.count;
+    total.fastest += fastest * tuned.count;
+  }
+  return total;
 }
 
 function summary(device: Device, cache: TuningCache, { classes, left, known }: Tuning): string {

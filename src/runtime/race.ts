@@ -14,7 +14,7 @@ export interface RaceOptions {
  * machine does meets all alike. Each must have run before. What is hopeless gets no further turn.
  */
 export async function race(
-  device: Device,
+  device: Pick<Device, 'finish'>,
   runners: readonly (() => void)[],
   { rounds = 5, turn = 20, hopeless = 1.5 }: RaceOptions = {},
 ): Promise<number[]> {

@@ -18,8 +18,6 @@ export interface Measured {
 }
 
 export interface TuneOptions extends RaceOptions {
-  /** At most so many variants are tried, in the family's order. */
-  readonly most?: number;
   /** The variant that is taken now: another one must be faster by MARGIN. By default the family's first. */
   readonly current?: Variant;
 }
@@ -28,7 +26,7 @@ export interface TuneOptions extends RaceOptions {
 const MARGIN = 0.03;
 /** Elements that are compared with the formula; all are compared between variants. */
 const SAMPLES = 64;
-/** Where each variant takes long to compile, as on SwiftShader, no more than these are tried. */
+/** Where each variant takes long to compile, as on SwiftShader, no more than these are tried, in the family's order. */
 const MOST_WHERE_SLOW = 6;
 
 /**
@@ -40,9 +38,9 @@ export async function tuneProblem<Problem>(
   device: Device,
   family: Family<Problem>,
   problem: Problem,
-  { most, current, ...options }: TuneOptions = {},
+  { current, ...options }: TuneOptions = {},
 ): Promise<{ measured: Measured[]; best: Variant | undefined }> {
-  const limit = most ?? (device.adapter.kind === 'embedded' ? MOST_WHERE_SLOW : Number.POSITIVE_INFINITY);
+  const limit = device.adapter.kind === 'embedded' ? MOST_WHERE_SLOW : Number.POSITIVE_INFINITY;
   const all = family.variants(problem, device);
   const variants = all.filter((variant, i) => i < limit || (current && sameVariant(variant, current)));
   const values = family.operands(problem).map((shape, i) => exactNumbers(sizeOf(shape), i + 1));

@@ -1,6 +1,6 @@
 import { discardEffects } from '../../autograd/effects.ts';
 import type { Device } from '../../runtime/device.ts';
-import type { Program } from '../../runtime/program.ts';
+import { Programs } from '../../runtime/program.ts';
 import { StepWords } from '../ring.ts';
 import type { Training } from '../training.ts';
 
@@ -12,20 +12,8 @@ const STEPS = 16;
  * problems that they meet. The training is of no use afterwards: its steps did not happen.
  */
 export async function traceSteps(device: Device, training: Training): Promise<void> {
-  const words = new StepWords(device);
-  const programs: Program<unknown>[] = [];
-  const results = new Map<string, unknown>();
-  const phase = <T>(name: string, body: () => T): T => {
-    if (!results.has(name)) {
-      const record = () => {
-        const result = body();
-        results.set(name, result);
-        return result;
-      };
-      programs.push(device.record(name, record));
-    }
-    return results.get(name) as T;
-  };
+  const [words, programs] = [new StepWords(device), new Programs(device)];
+  const phase = <T>(name: string, body: () => T): T => programs.record(name, body).result;
   try {
     for (let step = 1; step <= STEPS; step++) {
       await training.prepare?.(step);
@@ -37,7 +25,7 @@ export async function traceSteps(device: Device, training: Training): Promise<vo
     await device.finish();
   } finally {
     discardEffects();
-    for (const program of programs) program.release();
+    programs.release();
     words.release();
   }
 }

@@ -40,8 +40,9 @@ export interface Tuning {
 }
 
 /**
- * Measures the variants for the problems that a recipe's steps meet, those with the most arithmetic first, remembers
- * the fastest of each class, and writes them when all are done. The device is to be given back afterwards.
+ * Measures the variants for the problems that a recipe's steps meet, those with the most arithmetic first, and remembers
+ * the fastest of each class as soon as it is known: what ends the tuning early takes nothing back. The device is to be
+ * given back afterwards.
  */
 export async function tuneRecipe(
   device: Device,
@@ -58,14 +59,16 @@ export async function tuneRecipe(
     if (performance.now() > end) break;
     const { measured, best } = await tuneProblem(device, family, problem, { current: before });
     device.trim();
-    if (best) cache.remember(family, problem, best);
+    if (best) {
+      cache.remember(family, problem, best);
+      await cache.save();
+    }
     classes.push({ name, count, flop: family.flop(problem), before, best, measured });
     progress?.(classes[classes.length - 1], classes.length, wanted.length);
     for (const { variant, failure } of measured) {
       if (failure) message?.(`${name}: ${variantText(variant)} is left out: ${failure}`);
     }
   }
-  if (classes.length > 0) await cache.save();
   const left = wanted.slice(classes.length).map(({ name }) => name);
   return { classes, left, known: all.length - wanted.length };
 }
