@@ -106,6 +106,8 @@ fn main(@builtin(workgroup_id) group: vec3u) {
       'defineOp: "words" must bind its inputs (read), one output (read_write) and a uniform, not read, read, read_write',
     );
     expect(() => defineOp({ ...definition, name: 'none', wgsl: 'fn main() {}' })).toThrow('one output (read_write)');
+    const alone = add.split('\n').slice(2).join('\n').replace('binding(2)', 'binding(0)');
+    expect(() => defineOp({ ...definition, name: 'alone', wgsl: alone })).toThrow('must bind its inputs (read)');
     const x = variable(device.keep(device.empty([3])));
     expect(() => device.scope('vjp', () => grad(ops.sum(addTimes([x, x], 1)), [x]))).toThrow('addTimes has no vjp');
   });

@@ -7,7 +7,9 @@ import { Bench } from '../src/cli/kernel/check.ts';
 import { difference } from '../src/cli/kernel/difference.ts';
 import type { Entry } from '../src/cli/kernel/entry.ts';
 import { parseShape } from '../src/cli/kernel/spec.ts';
+import { outcomeText } from '../src/cli/kernel/table.ts';
 import { entries } from '../src/cli/kernel.ts';
+import { variantText } from '../src/runtime/variants.ts';
 import { command, wgrad } from './command.ts';
 import { useDevice } from './device.ts';
 import { temporaryFolder } from './runs.ts';
@@ -45,6 +47,23 @@ describe('every kernel is right', () => {
     expect(rows[0].ms).toBeGreaterThan(0);
     expect(compared > 0).toBe(one.work.reference !== undefined);
     expect(bytes).toBeGreaterThan(0);
+  });
+
+  test('and the bytes are those of operands and result, in their types', async () => {
+    const one = bench('cast');
+    expect((await one.measure(one.variants())).bytes).toBe((4 + 2) * 2 * 4 * 6 * 8);
+  });
+
+  test('and the default is that of the kernel, whichever variants are measured', async () => {
+    const one = bench('matmul');
+    const [first, second] = one.variants();
+    const ceilings = { arithmetic: 1, bandwidth: 1, dispatchHost: 1, dispatchDevice: 1 };
+    for (const variant of [first, second]) {
+      const outcome = await one.measure([variant]);
+      expect(outcome.default).toBe(variantText(first));
+      expect(/ default$/m.test(outcomeText(outcome, '', ceilings))).toBe(variant === first);
+    }
+    expect((await bench('unary').measure(bench('unary').variants())).default).toBeUndefined();
   });
 
   test('upfirdn2d, in each of its shaders', async () => {
@@ -130,7 +149,7 @@ test('a difference counts units of the last place, across 0 as well', () => {
     2: 1,
     Infinity: 1,
   });
-  expect(difference(Float32Array.of(Number.NaN), Float32Array.of(1)).maxAbsolute).toBeNaN();
+  expect(difference(Float32Array.of(Number.NaN, 1), Float32Array.of(1, 1)).maxAbsolute).toBeNaN();
 });
 
 describe('the command', () => {
@@ -143,11 +162,11 @@ describe('the command', () => {
   });
 
   test('prints a table, writes a baseline and compares with it', async () => {
-    const args = ['matmul', '--shape', '32x32,32x32', '--variant', 'direct'];
+    const args = ['matmul', '--shape', '32x32,32x32', '--variant', 'direct ROWS=8'];
     const saved = await kernel(...args, '--save', 'base.json');
     expect(saved).toMatchObject({ code: 0, stderr: '' });
     expect(saved.stdout).toContain('1024 elements compared with the formula');
-    expect(saved.stdout).toMatch(/^direct ROWS=8\S* +[\d.]+ +[\d.]+ +[\d.]+ +\d+ %.*default$/m);
+    expect(saved.stdout).toMatch(/^direct ROWS=8\S* +[\d.]+ +[\d.]+ +[\d.]+ +\d+ %/m);
     const again = await kernel(...args, '--against', 'base.json');
     expect(again.stdout).toMatch(/^direct ROWS=8\S* .* [\d.]+ x/m);
     const json = JSON.parse((await kernel(...args, '--json')).stdout);

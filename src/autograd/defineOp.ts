@@ -57,7 +57,7 @@ export function defineOp<A = undefined>(definition: OpDefinition<A>): Operation<
   const access = bindingsOf(wgsl, name);
   const count = access.indexOf('read_write');
   const tail = words ? ['read_write', 'uniform'] : ['read_write'];
-  if (count < 0 || access.slice(0, count).some(kind => kind !== 'read') || access.slice(count).join() !== tail.join()) {
+  if (count < 1 || access.slice(0, count).some(kind => kind !== 'read') || access.slice(count).join() !== tail.join()) {
     throw new Error(
       `defineOp: "${name}" must bind its inputs (read), one output (read_write)${words ? ' and a uniform' : ' and no uniform, as it has no words'}, ` +
         `not ${access.join(', ')}`,

@@ -28,6 +28,8 @@ export interface Outcome {
   readonly flop: number;
   readonly bytes: number;
   readonly rows: readonly Row[];
+  /** The variant that is taken without measuring, where there are several. */
+  readonly default?: string;
   /** Elements compared with the formula; 0 where there is none. */
   readonly compared: number;
 }
@@ -99,11 +101,11 @@ export class Bench {
     for (const variant of variants) this.program(variant);
     const failures = new Map<string, string>();
     let compared = 0;
-    let bytes = this.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    for (const [i, variant] of variants.entries()) {
+    const tensors = [...this.tensors, this.program(variants[0]).result];
+    const bytes = work.bytes ?? tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+    for (const variant of variants) {
       try {
         const { values, shape } = await this.result(variant);
-        if (i === 0) bytes += values.length * 4;
         const indices = reference && elementsToCompare(reference, work.flop);
         compared = indices?.length ?? 0;
         const wrong = reference ? firstWrong(reference, values, work.roundoff, indices) : firstNotFinite(values, shape);
@@ -119,7 +121,10 @@ export class Bench {
       const text = variantText(variant);
       return { variant: text, ms: times[right.indexOf(variant)], failure: failures.get(text) };
     });
-    return { kernel: this.entry.name, shape: this.shape, flop: work.flop, bytes, rows, compared };
+    const { entry, shape } = this;
+    const [first, second] = this.variants();
+    const standard = second && variantText(first);
+    return { kernel: entry.name, shape, flop: work.flop, bytes, rows, default: standard, compared };
   }
 }
 

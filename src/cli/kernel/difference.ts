@@ -1,5 +1,6 @@
 /** How far two results are from each other. */
 export interface Difference {
+  /** NaN where one of the results has a NaN. */
   readonly maxAbsolute: number;
   /** Of elements that are not 0. */
   readonly maxRelative: number;
@@ -15,9 +16,9 @@ export function difference(a: Float32Array, b: Float32Array): Difference {
   let [maxAbsolute, maxRelative] = [0, 0];
   for (let i = 0; i < a.length; i++) {
     const absolute = a[i] === b[i] ? 0 : Math.abs(a[i] - b[i]);
-    if (!(absolute <= maxAbsolute)) maxAbsolute = absolute;
+    maxAbsolute = Math.max(maxAbsolute, absolute);
     const size = Math.max(Math.abs(a[i]), Math.abs(b[i]));
-    if (size > 0 && !(absolute / size <= maxRelative)) maxRelative = absolute / size;
+    if (size > 0) maxRelative = Math.max(maxRelative, absolute / size);
     const ulps = Math.abs(place(left[i]) - place(right[i]));
     counts[BOUNDS.findIndex(bound => ulps <= bound)]++;
   }

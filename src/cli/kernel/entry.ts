@@ -25,6 +25,8 @@ export interface Work {
   readonly operands: readonly Operand[];
   /** Arithmetic operations; 0 for what only moves numbers. */
   readonly flop: number;
+  /** Bytes read and written, where these are not those of operands and result. */
+  readonly bytes?: number;
   /** In the order in which they are preferred. */
   variants(device: Device): readonly Variant[];
   run(operands: readonly Tensor[], variant: Variant): Tensor;

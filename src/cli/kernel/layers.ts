@@ -269,8 +269,16 @@ function halved(
   });
 }
 
-/** A step of an optimiser on a weight of this shape; no formula, the weight must be finite afterwards. */
-function optimizerEntry(name: string, shaders: readonly string[], make: (module: Module) => Optimizer): Entry {
+/**
+ * A step of an optimiser on a weight of this shape; no formula, the weight must be finite afterwards.
+ * @param words those of one parameter and its state, read or written
+ */
+function optimizerEntry(
+  name: string,
+  shaders: readonly string[],
+  words: number,
+  make: (module: Module) => Optimizer,
+): Entry {
   return {
     name,
     about: 'a step of the optimiser on one weight; no formula, all must be finite',
@@ -288,6 +296,8 @@ function optimizerEntry(name: string, shaders: readonly string[], make: (module:
           { shape: [1], dtype: 'u32', values: Float32Array.of(0) },
         ],
         flop: 10 * sizeOf(shape),
+        // The gradient is copied, looked through and used.
+        bytes: 4 * (words + 4) * sizeOf(shape),
         run([gradient, rate, gate]) {
           if (!made) throw new Error(`${name} is not prepared`);
           const { module, optimizer } = made;
@@ -307,9 +317,9 @@ function optimizerEntry(name: string, shaders: readonly string[], make: (module:
 }
 
 const rest: readonly Entry[] = [
-  optimizerEntry('adam', ['adam', 'optimizer_step', 'non_finite'], module => new Adam(module)),
-  optimizerEntry('ranger', ['ranger', 'centralize_gradient'], module => new Ranger(module)),
-  optimizerEntry('sgd', ['sgd'], module => new Sgd(module, { momentum: 0.9 })),
+  optimizerEntry('adam', ['adam', 'optimizer_step', 'non_finite'], 6, module => new Adam(module)),
+  optimizerEntry('ranger', ['ranger', 'centralize_gradient'], 8, module => new Ranger(module)),
+  optimizerEntry('sgd', ['sgd'], 4, module => new Sgd(module, { momentum: 0.9 })),
   {
     name: 'faces',
     about: 'procedural faces, N of S pixels a side; no formula, all must be finite',

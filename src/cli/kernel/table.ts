@@ -47,7 +47,6 @@ export function outcomeText(
     '',
     `${'variant'.padEnd(width)}        ms   GFLOP/s      GB/s  of roofline${baseline ? '  to baseline' : ''}`,
   );
-  const first = rows[0].variant;
   for (const { variant, ms } of [...rows].sort((a, b) => (a.ms ?? Infinity) - (b.ms ?? Infinity))) {
     if (ms === undefined) continue;
     const [gflops, gbps] = [flop / ms / 1e6, bytes / ms / 1e6];
@@ -55,7 +54,7 @@ export function outcomeText(
     const before = baseline?.times[variant];
     const change = !baseline ? '' : `  ${(before ? `${(ms / before).toFixed(2)} x` : 'new').padStart(11)}`;
     const cells = [ms.toFixed(3), gflops.toFixed(2), gbps.toFixed(2)].map(text => text.padStart(8)).join('  ');
-    const mark = rows.length > 1 && variant === first ? '  default' : '';
+    const mark = variant === outcome.default ? '  default' : '';
     lines.push(`${variant.padEnd(width)}  ${cells}  ${share.toFixed(0).padStart(9)} %${change}${mark}`);
   }
   for (const { variant, failure } of rows) if (failure) lines.push('', `${variant}: ${failure}`);
