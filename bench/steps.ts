@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../src/io/errors.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
+import { median } from '../src/runtime/race.ts';
 import { assignOptions } from '../src/train/options.ts';
 import { memoryUse } from '../src/train/profile/memory.ts';
 import { recipes } from '../src/train/recipes/index.ts';
@@ -142,8 +143,4 @@ async function time(name: string) {
     plannedMb: use.planned / 2 ** 20,
     neededMb: use.needed / 2 ** 20,
   };
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 }

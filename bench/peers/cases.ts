@@ -1,4 +1,6 @@
-/** The work that is compared, its operands, and what must come out. */
+/** The work that is compared, its operands, and where its results are looked at. */
+import { spread } from '../../src/runtime/reference.ts';
+import { sizeOf } from '../../src/runtime/shape.ts';
 
 /** A 3×3 convolution of x [images, channels, size, size] with as many channels out, stride 1 and padding 1. */
 interface ConvSizes {
@@ -108,10 +110,6 @@ export function trainingOperands(): { x: Values; labels: number[]; parameters: V
   return { x: operand([images, channels, size, size], 1), labels, parameters };
 }
 
-export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
-
 /** Values with their axes in another order, as NumPy's transpose: axis i of the result is axis `axes[i]`. */
 export function transposed({ shape, data }: Values, axes: readonly number[]): Values {
   const strides = shape.map((_, i) => sizeOf(shape.slice(i + 1)));
@@ -128,8 +126,7 @@ export function transposed({ shape, data }: Values, axes: readonly number[]): Va
   return { shape: to, data: result };
 }
 
-/** Positions of an output at which it is compared: spread over it, corners among them. */
+/** Positions of an output at which it is compared. */
 export function samplesOf(size: number): number[] {
-  const count = Math.min(size, 97);
-  return Array.from({ length: count }, (_, i) => Math.floor((i * (size - 1)) / Math.max(1, count - 1)));
+  return spread(size, 97);
 }

@@ -88,7 +88,8 @@ export class LibraryProcess {
         finish(() => reject(new Error(`it gave no answer in ${PATIENCE / 1000} s`)));
       }, PATIENCE);
       child.on('message', answered).on('exit', exited);
-      child.send(request);
+      // It may have ended without anybody knowing yet.
+      child.send(request, error => error && finish(() => reject(error)));
     });
   }
 }

@@ -7,8 +7,8 @@
  * provider with a Dawn of its own on the same driver; they are installed on first use. Each runs in a process of its
  * own. In every round each library measures once, one after the other, each for 80 ms at least and from handing over
  * the work until the device is done; operands are on the device, in the library's own layout, and everything is
- * compiled. A time counts only if the outputs are those of a reference in double precision within 1e-3 of their
- * largest value, and WebGPU reported no error; else there is a – and the reason below the table.
+ * compiled. A time counts only if the outputs, at 97 places of each, are those of a reference in double precision
+ * within 1e-3 of their largest value, and WebGPU reported no error; else there is a – and the reason below the table.
  *
  * `ratio` is how many times as fast as the fastest peer ours is: the median over the rounds, with the first and third
  * quartile as its spread. A target is met if the lower of them reaches it. --json prints one object instead of the

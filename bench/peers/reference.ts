@@ -1,11 +1,20 @@
 /** What must come out of a case, in double precision on the CPU: slow and plain. */
+import type { ConvSizes } from '../../src/runtime/kernels/convSizes.ts';
+import {
+  allOf,
+  conv2dReference,
+  convTranspose2dReference,
+  matmulReference,
+  type Reference,
+  weightGradientReference,
+} from '../../src/runtime/reference.ts';
+import { sizeOf } from '../../src/runtime/shape.ts';
 import {
   type Case,
   classifier,
   convOperands,
   matmulOperands,
   samplesOf,
-  sizeOf,
   trainingOperands,
   type Values,
 } from './cases.ts';
@@ -15,155 +24,93 @@ export function reference(one: Case): number[][] {
   if (one.kind === 'training') return [trainingLosses()];
   if (one.kind === 'matmul') {
     const { a, b } = matmulOperands(one);
-    const { size } = one;
-    return [
-      samplesOf(size * size).map(at => {
-        const [row, column] = [Math.floor(at / size), at % size];
-        let sum = 0;
-        for (let k = 0; k < size; k++) sum += a.data[row * size + k] * b.data[k * size + column];
-        return sum;
-      }),
-    ];
+    const sizes = { batch: 1, batchA: 1, batchB: 1, m: one.size, n: one.size, k: one.size };
+    const product = { ...sizes, transposeA: false, transposeB: false, half: false };
+    return [sampled(matmulReference(product, [a, b].map(doubles)))];
   }
-  const { x, w, g } = mapped(convOperands(one));
-  if (one.kind === 'conv2d') return [samplesOf(g.data.length).map(at => convolved(x, w, 1, g.shape, at))];
+  const { x, w, g } = convOperands(one);
+  const sizes = convSizes(one.images, one.channels, one.channels, one.size, 1);
+  if (one.kind === 'conv2d') return [sampled(conv2dReference(sizes, [x, w].map(doubles)))];
   return [
-    samplesOf(x.data.length).map(at => inputGradient(g, w, 1, x.shape, at)),
-    samplesOf(w.data.length).map(at => weightGradient(x, g, 1, w.shape, at)),
+    sampled(convTranspose2dReference(adjoint(sizes), [g, w].map(doubles))),
+    sampled(weightGradientReference(sizes, [x, g].map(doubles))),
   ];
 }
 
-/** One type of array for all, so that the loops below are compiled for it alone. */
-type Map = { readonly shape: readonly number[]; readonly data: Float64Array };
-
-/** Element `at` of the convolution of x with w, padding 1; `shape` is that of the result. */
-function convolved(x: Map, w: Map, stride: number, shape: readonly number[], at: number): number {
-  const [n, o, row, column] = coordinates(shape, at);
-  const [, channels, height, width] = x.shape;
-  let sum = 0;
-  for (let tap = 0; tap < 9; tap++) {
-    const [y, z] = [row * stride + Math.floor(tap / 3) - 1, column * stride + (tap % 3) - 1];
-    if (y < 0 || z < 0 || y >= height || z >= width) continue;
-    let from = (n * channels * height + y) * width + z;
-    for (let c = 0; c < channels; c++, from += height * width) {
-      sum += x.data[from] * w.data[(o * channels + c) * 9 + tap];
-    }
-  }
-  return sum;
+/** One type of array for all, so that the loops of the formulas are compiled for it alone. */
+function doubles({ data }: Values): Float64Array {
+  return Float64Array.from(data);
 }
 
-/** Element `at` of the gradient in x, of shape `shape`, where g is that of the result. */
-function inputGradient(g: Map, w: Map, stride: number, shape: readonly number[], at: number): number {
-  const [n, c, row, column] = coordinates(shape, at);
-  const [, outputs, height, width] = g.shape;
-  let sum = 0;
-  for (let tap = 0; tap < 9; tap++) {
-    const [y, z] = [(row + 1 - Math.floor(tap / 3)) / stride, (column + 1 - (tap % 3)) / stride];
-    if (!Number.isInteger(y) || !Number.isInteger(z) || y < 0 || z < 0 || y >= height || z >= width) continue;
-    let from = (n * outputs * height + y) * width + z;
-    for (let o = 0; o < outputs; o++, from += height * width) {
-      sum += g.data[from] * w.data[(o * shape[1] + c) * 9 + tap];
-    }
-  }
-  return sum;
+function sampled({ shape, at }: Reference): number[] {
+  return samplesOf(sizeOf(shape)).map(at);
 }
 
-/** Element `at` of the gradient in w, of shape `shape`. */
-function weightGradient(x: Map, g: Map, stride: number, shape: readonly number[], at: number): number {
-  const [o, c, kernelRow, kernelColumn] = coordinates(shape, at);
-  const [images, channels, height, width] = x.shape;
-  const [, outputs, outHeight, outWidth] = g.shape;
-  let sum = 0;
-  for (let n = 0; n < images; n++) {
-    for (let i = 0; i < outHeight; i++) {
-      const y = i * stride + kernelRow - 1;
-      if (y < 0 || y >= height) continue;
-      for (let j = 0; j < outWidth; j++) {
-        const z = j * stride + kernelColumn - 1;
-        if (z < 0 || z >= width) continue;
-        sum +=
-          x.data[((n * channels + c) * height + y) * width + z] *
-          g.data[((n * outputs + o) * outHeight + i) * outWidth + j];
-      }
-    }
-  }
-  return sum;
+/** A 3×3 convolution of square maps with padding 1. */
+function convSizes(n: number, c: number, o: number, size: number, stride: number): ConvSizes {
+  const out = size / stride;
+  return {
+    ...{ n, c, height: size, width: size, o, outHeight: out, outWidth: out, kh: 3, kw: 3 },
+    ...{ stride: [stride, stride], padding: [1, 1], groups: 1, half: false },
+  };
 }
 
-function mapped<K extends string>(values: Record<K, Values>): Record<K, Map> {
-  const entries = Object.entries<Values>(values);
-  return Object.fromEntries(
-    entries.map(([name, { shape, data }]) => [name, { shape, data: Float64Array.from(data) }]),
-  ) as Record<K, Map>;
-}
-
-function coordinates(shape: readonly number[], at: number): number[] {
-  const result = new Array<number>(shape.length);
-  let rest = at;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    result[axis] = rest % shape[axis];
-    rest = Math.floor(rest / shape[axis]);
-  }
-  return result;
-}
-
-function whole(shape: readonly number[], element: (at: number) => number): Map {
-  return { shape, data: Float64Array.from({ length: sizeOf(shape) }, (_, at) => element(at)) };
+/** The transposed convolution that is a convolution's gradient in its input. */
+function adjoint({ c, height, width, o, outHeight, outWidth, ...rest }: ConvSizes): ConvSizes {
+  return { ...rest, c: o, height: outHeight, width: outWidth, o: c, outHeight: height, outWidth: width };
 }
 
 /** The losses of the first steps of the classifier's training, each before its update. */
 function trainingLosses(): number[] {
-  const { images, classes, convolutions, adam, checkedSteps } = classifier;
+  const { images, channels, size, classes, convolutions, adam, checkedSteps } = classifier;
   const { x, labels, parameters } = trainingOperands();
-  const weights = parameters.map(({ data }) => Float64Array.from(data));
+  const weights = parameters.map(doubles);
   const moments = weights.map(({ length }) => [new Float64Array(length), new Float64Array(length)]);
-  const kernel = (layer: number): Map => ({ shape: parameters[2 * layer].shape, data: weights[2 * layer] });
-  const { x: input } = mapped({ x });
+  const layers: ConvSizes[] = [];
+  for (const { out, stride } of convolutions) {
+    const below = layers.at(-1) ?? { o: channels, outHeight: size };
+    layers.push(convSizes(images, below.o, out, below.outHeight, stride));
+  }
+  const { o: width, outHeight } = layers[layers.length - 1];
+  const pixels = outHeight ** 2;
+  const input = doubles(x);
   const losses: number[] = [];
   for (let step = 1; step <= checkedSteps; step++) {
-    const maps: Map[] = [input];
-    for (const [layer, { out, stride }] of convolutions.entries()) {
-      const below = maps[layer];
-      const side = below.shape[2] / stride;
-      const shape = [images, out, side, side];
+    const maps = [input];
+    for (const [layer, sizes] of layers.entries()) {
       const bias = weights[2 * layer + 1];
-      const relu = (at: number) =>
-        Math.max(0, convolved(below, kernel(layer), stride, shape, at) + bias[coordinates(shape, at)[1]]);
-      maps.push(whole(shape, relu));
+      const sums = allOf(conv2dReference(sizes, [maps[layer], weights[2 * layer]]));
+      maps.push(sums.map((sum, at) => Math.max(0, sum + bias[channelOf(sizes, at)])));
     }
-    const last = maps[maps.length - 1];
-    const pixels = last.shape[2] * last.shape[3];
-    const pooled = whole([images, last.shape[1]], at => mean(last.data, at * pixels, pixels));
+    const last = maps[layers.length];
+    const pooled = Float64Array.from({ length: images * width }, (_, at) => mean(last, at * pixels, pixels));
     const { loss, gradient } = head(pooled, weights[6], weights[7], labels, classes);
     losses.push(loss);
     if (step === checkedSteps) break;
 
     const gradients = new Array<Float64Array>(weights.length);
-    const width = pooled.shape[1];
-    gradients[6] = whole([classes, width], at => {
+    gradients[6] = Float64Array.from({ length: classes * width }, (_, at) => {
       const [k, c] = [Math.floor(at / width), at % width];
-      return labels.reduce((sum, _, n) => sum + gradient[n * classes + k] * pooled.data[n * width + c], 0);
-    }).data;
+      return labels.reduce((sum, _, n) => sum + gradient[n * classes + k] * pooled[n * width + c], 0);
+    });
     gradients[7] = Float64Array.from({ length: classes }, (_, k) =>
       labels.reduce((sum, _, n) => sum + gradient[n * classes + k], 0),
     );
-    let g = whole(last.shape, at => {
-      const [n, c] = coordinates(last.shape, at);
+    let g: Float64Array = last.map((_, at) => {
+      const [n, c] = [Math.floor(at / (width * pixels)), Math.floor(at / pixels) % width];
       let sum = 0;
       for (let k = 0; k < classes; k++) sum += gradient[n * classes + k] * weights[6][k * width + c];
       return sum / pixels;
     });
-    for (let layer = convolutions.length - 1; layer >= 0; layer--) {
-      const [below, above] = [maps[layer], maps[layer + 1]];
-      const through = g;
-      const masked = whole(above.shape, at => (above.data[at] > 0 ? through.data[at] : 0));
-      const { stride } = convolutions[layer];
-      const { shape } = parameters[2 * layer];
-      gradients[2 * layer] = whole(shape, at => weightGradient(below, masked, stride, shape, at)).data;
-      const bias = new Float64Array(shape[0]);
-      for (let at = 0; at < masked.data.length; at++) bias[coordinates(masked.shape, at)[1]] += masked.data[at];
+    for (let layer = layers.length - 1; layer >= 0; layer--) {
+      const sizes = layers[layer];
+      const above = maps[layer + 1];
+      const masked = g.map((value, at) => (above[at] > 0 ? value : 0));
+      gradients[2 * layer] = allOf(weightGradientReference(sizes, [maps[layer], masked]));
+      const bias = new Float64Array(sizes.o);
+      for (let at = 0; at < masked.length; at++) bias[channelOf(sizes, at)] += masked[at];
       gradients[2 * layer + 1] = bias;
-      if (layer > 0) g = whole(below.shape, at => inputGradient(masked, kernel(layer), stride, below.shape, at));
+      if (layer > 0) g = allOf(convTranspose2dReference(adjoint(sizes), [masked, weights[2 * layer]]));
     }
     for (const [i, weight] of weights.entries()) {
       const [m, v] = moments[i];
@@ -178,15 +125,27 @@ function trainingLosses(): number[] {
   return losses;
 }
 
+/** The channel of an element of a convolution's result. */
+function channelOf({ o, outHeight, outWidth }: ConvSizes, at: number): number {
+  return Math.floor(at / (outHeight * outWidth)) % o;
+}
+
 /** The dense layer and the mean cross-entropy behind it, with its gradient in the logits. */
-function head(pooled: Map, weight: Float64Array, bias: Float64Array, labels: readonly number[], classes: number) {
-  const [images, width] = pooled.shape;
+function head(
+  pooled: Float64Array,
+  weight: Float64Array,
+  bias: Float64Array,
+  labels: readonly number[],
+  classes: number,
+) {
+  const images = labels.length;
+  const width = pooled.length / images;
   const gradient = new Float64Array(images * classes);
   let loss = 0;
   for (let n = 0; n < images; n++) {
     const logits = Array.from(bias, (b, k) => {
       let sum = b;
-      for (let c = 0; c < width; c++) sum += pooled.data[n * width + c] * weight[k * width + c];
+      for (let c = 0; c < width; c++) sum += pooled[n * width + c] * weight[k * width + c];
       return sum;
     });
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);

@@ -4,6 +4,7 @@ import fmaSource from '../../shaders/measure_fma.wgsl';
 import { type Device, floatBits, grid } from './device.ts';
 import { conv2d } from './kernels/conv.ts';
 import { matmul } from './kernels/matmul.ts';
+import { median } from './race.ts';
 import { settle } from './wait.ts';
 
 const FMA = { name: 'measure_fma', source: fmaSource };
@@ -177,8 +178,4 @@ export async function secondsPerUnit(device: Device, work: (units: number) => vo
   const times = [last];
   while (times.length < (last < 3 * enough ? 5 : 3)) times.push(await time(units));
   return median(times) / units;
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1];
 }

@@ -48,6 +48,7 @@ function unitsFor(ms: number, turn: number): number {
   return Math.max(1, Math.min(1000, Math.round(turn / ms)));
 }
 
-function median(values: readonly number[]): number {
+/** The middle one of some values, of two the larger. */
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

@@ -6,6 +6,9 @@ import type { ConvSizes } from './kernels/convSizes.ts';
 import type { Product } from './kernels/matmul.ts';
 import { type Shape, sizeOf } from './shape.ts';
 
+/** An operand's elements. */
+type FloatArray = Float32Array | Float64Array;
+
 /** A result by its formula. */
 export interface Reference {
   readonly shape: Shape;
@@ -21,7 +24,7 @@ export function allOf({ shape, at }: Reference): Float64Array {
 /** C [batch, M, N] = A B; an operand of batch 1 serves every matrix. */
 export function matmulReference(
   { batch, batchA, batchB, m, n, k, transposeA, transposeB }: Product,
-  [a, b]: readonly Float32Array[],
+  [a, b]: readonly FloatArray[],
 ): Reference {
   const [rowA, innerA] = transposeA ? [1, m] : [k, 1];
   const [innerB, columnB] = transposeB ? [1, k] : [n, 1];
@@ -42,7 +45,7 @@ export function matmulReference(
  * y[n, o, i, j] = sum over c, a, b of x[n, g(o) C / groups + c, i s + a - p, j s + b - p] w[o, c, a, b]; with a bias,
  * 2 lrelu(y + bias[o]) of slope 1/4
  */
-export function conv2dReference(sizes: ConvSizes, [x, w, bias]: readonly Float32Array[]): Reference {
+export function conv2dReference(sizes: ConvSizes, [x, w, bias]: readonly FloatArray[]): Reference {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
   const channels = c / groups;
   const shape = [n, o, outHeight, outWidth];
@@ -52,13 +55,13 @@ export function conv2dReference(sizes: ConvSizes, [x, w, bias]: readonly Float32
       const [sample, output, row, column] = unravel(index, shape);
       const first = Math.floor(output / (o / groups)) * channels;
       let sum = 0;
-      for (let channel = 0; channel < channels; channel++) {
-        for (let a = 0; a < kh; a++) {
-          const y = row * stride[0] + a - padding[0];
-          if (y < 0 || y >= height) continue;
-          for (let b = 0; b < kw; b++) {
-            const z = column * stride[1] + b - padding[1];
-            if (z < 0 || z >= width) continue;
+      for (let a = 0; a < kh; a++) {
+        const y = row * stride[0] + a - padding[0];
+        if (y < 0 || y >= height) continue;
+        for (let b = 0; b < kw; b++) {
+          const z = column * stride[1] + b - padding[1];
+          if (z < 0 || z >= width) continue;
+          for (let channel = 0; channel < channels; channel++) {
             const pixel = ((sample * c + first + channel) * height + y) * width + z;
             sum += x[pixel] * w[((output * channels + channel) * kh + a) * kw + b];
           }
@@ -75,7 +78,7 @@ export function conv2dReference(sizes: ConvSizes, [x, w, bias]: readonly Float32
  * y[n, o, i s + a - p, j s + b - p] += x[n, c, i, j] w[c, o - g(c) O / groups, a, b]: the adjoint of conv2d in its
  * input.
  */
-export function convTranspose2dReference(sizes: ConvSizes, [x, w]: readonly Float32Array[]): Reference {
+export function convTranspose2dReference(sizes: ConvSizes, [x, w]: readonly FloatArray[]): Reference {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
   const [channels, outputs] = [c / groups, o / groups];
   const shape = [n, o, outHeight, outWidth];
@@ -103,7 +106,7 @@ export function convTranspose2dReference(sizes: ConvSizes, [x, w]: readonly Floa
 }
 
 /** u[o, c, a, b] = sum over n, i, j of v[n, o, i, j] x[n, g(o) C / groups + c, i s + a - p, j s + b - p] */
-export function weightGradientReference(sizes: ConvSizes, [x, v]: readonly Float32Array[]): Reference {
+export function weightGradientReference(sizes: ConvSizes, [x, v]: readonly FloatArray[]): Reference {
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups } = sizes;
   const channels = c / groups;
   const shape = [o, channels, kh, kw];
@@ -153,6 +156,12 @@ export function firstWrong(
     if (!isRight) return { index: unravel(i, shape), expected, got: result[i] };
   }
   return undefined;
+}
+
+/** Flat indices of up to `most` elements of so many, spread over them, first and last among them. */
+export function spread(size: number, most: number): number[] {
+  const count = Math.min(size, most);
+  return Array.from({ length: count }, (_, i) => Math.floor((i * (size - 1)) / Math.max(1, count - 1)));
 }
 
 /** The indices on each axis of the element at a flat index. */

@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { root, run } from '../readmeCommands.ts';
 
 /** Installs the peers where they are not yet, which needs a package registry. */
@@ -8,15 +8,10 @@ async function bench(filter: string) {
   return JSON.parse(output);
 }
 
-let adapter: string;
-beforeAll(async () => {
-  adapter = (await bench('conv2d N4 32→32')).adapter;
-}, 600_000);
-
 test.each(['conv2d N4 32→32', 'conv2d gradients N4 32→32', 'matmul'])(
   'every peer has a right result of %s on the same driver',
   async filter => {
-    const { rows, drivers } = await bench(filter);
+    const { adapter, rows, drivers } = await bench(filter);
     expect(rows).toHaveLength(1);
     expect(rows[0].notes).toEqual({});
     for (const ms of [rows[0].ours, ...Object.values(rows[0].peers)]) expect(ms).toBeGreaterThan(0);

@@ -4,7 +4,7 @@ import type { Device } from '../../runtime/device.ts';
 import { cast } from '../../runtime/kernels/cast.ts';
 import type { Program } from '../../runtime/program.ts';
 import { race } from '../../runtime/race.ts';
-import { firstWrong, type Reference, unravel, type Wrong } from '../../runtime/reference.ts';
+import { firstWrong, type Reference, spread, unravel, type Wrong } from '../../runtime/reference.ts';
 import { type Shape, sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { type Variant, variantText } from '../../runtime/variants.ts';
@@ -131,8 +131,7 @@ export class Bench {
 /** All, or so many, far apart, that the formula takes no long time. */
 function elementsToCompare({ shape }: Reference, flop: number): number[] {
   const size = sizeOf(shape);
-  const count = Math.min(size, Math.max(64, Math.floor((size * MOST_COMPARED) / Math.max(flop, 1))));
-  return Array.from({ length: count }, (_, i) => Math.floor((i * (size - 1)) / Math.max(1, count - 1)));
+  return spread(size, Math.max(64, Math.floor((size * MOST_COMPARED) / Math.max(flop, 1))));
 }
 
 function firstNotFinite(values: Float32Array, shape: Shape): Wrong | undefined {
