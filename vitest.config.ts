@@ -21,8 +21,8 @@ export default defineConfig(({ mode }) => ({
     env: { XDG_CACHE_HOME: join(import.meta.dirname, 'node_modules', '.cache', 'tests') },
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // One process with a device at a time: the CPU drivers use every core by themselves.
-    fileParallelism: false,
+    // Two files at a time: the CPU drivers use every core to compute, but compile kernels on one.
+    maxWorkers: 2,
     pool: 'forks',
   },
 }));

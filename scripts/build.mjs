@@ -1,6 +1,6 @@
 // Builds dist/: `node scripts/build.mjs` the bundles, `node scripts/build.mjs types` the declarations beside them.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,13 +21,11 @@ async function buildBundles() {
     outExtension: { '.js': '.mjs' },
     sourcemap: 'linked',
     logLevel: 'warning',
+    write: false,
   };
-  for (const file of ['cli.mjs', 'index.mjs', 'index.web.mjs', 'chunks', 'web']) {
-    rmSync(join('dist', file), { recursive: true, force: true });
-  }
   // The command and the library share their code, so that a user's own recipe, which imports the library, meets the
   // same classes as the command that runs it.
-  await build({
+  const node = build({
     ...shared,
     entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
     platform: 'node',
@@ -36,13 +34,38 @@ async function buildBundles() {
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
   });
-  chmodSync('dist/cli.mjs', 0o755);
   const web = { ...shared, platform: 'browser', target: 'es2022' };
-  await build({ ...web, entryPoints: { 'index.web': 'src/index.ts' } });
+  const library = build({ ...web, entryPoints: { 'index.web': 'src/index.ts' } });
   // The page of `wgrad web`: any server of static files will do, with weights/ beside it.
-  const page = ['src/web/page.ts', 'src/web/worker.ts'];
-  await build({ ...web, entryPoints: page, outdir: 'dist/web', outExtension: {}, minify: true });
-  for (const file of ['index.html', 'style.css']) cpSync(join('src/web', file), join('dist/web', file));
+  const entryPoints = ['src/web/page.ts', 'src/web/worker.ts'];
+  const page = build({ ...web, entryPoints, outdir: 'dist/web', outExtension: {}, minify: true });
+  const bundles = (await Promise.all([node, library, page])).flatMap(({ outputFiles }) => outputFiles);
+  const copies = ['index.html', 'style.css'].map(file => ({
+    path: join(root, 'dist/web', file),
+    contents: readFileSync(join('src/web', file)),
+  }));
+  replace([...bundles, ...copies]);
+}
+
+/** Brings dist/ to these files. One that is as it should be is not touched: a command that runs may be reading it. */
+function replace(files) {
+  for (const { path, contents } of files) {
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+    mkdirSync(dirname(path), { recursive: true });
+    const temporary = `${path}.${process.pid}`;
+    writeFileSync(temporary, contents, { mode: path.endsWith('cli.mjs') ? 0o755 : 0o644 });
+    renameSync(temporary, path);
+  }
+  const wanted = new Set(files.map(({ path }) => path));
+  for (const { parentPath, name } of readdirSync('dist', { recursive: true, withFileTypes: true }).filter(isBundle)) {
+    const path = join(root, parentPath, name);
+    if (!wanted.has(path)) rmSync(path, { force: true });
+  }
+}
+
+/** Whether it is a file of dist/ that is built here, of this build or an older one. */
+function isBundle(entry) {
+  return entry.isFile() && !relative('dist', entry.parentPath).startsWith('types');
 }
 
 function buildTypes() {
