@@ -22,6 +22,7 @@ const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   kernel: () => import('./kernel.ts'),
   doctor: () => import('./doctor.ts'),
   verify: () => import('./verify.ts'),
+  convert: () => import('./convert.ts'),
   web: () => import('./web.ts'),
 };
 

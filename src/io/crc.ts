@@ -1,4 +1,7 @@
-/** Cyclic redundancy checks of 32 bits: reflected, all ones at the start, inverted at the end. */
+/**
+ * Cyclic redundancy checks of 32 bits: reflected, all ones at the start, inverted at the end. With the result for
+ * the bytes before as `before`, the next ones go on from there.
+ */
 
 /** CRC-32 (polynomial 0x04C11DB7), as in zip files. */
 export const crc32 = crc(0xedb88320);
@@ -7,14 +10,14 @@ export const crc32 = crc(0xedb88320);
 export const crc32c = crc(0x82f63b78);
 
 /** @param polynomial with its bits reversed */
-function crc(polynomial: number): (bytes: Uint8Array) => number {
+function crc(polynomial: number): (bytes: Uint8Array, before?: number) => number {
   const table = Uint32Array.from({ length: 256 }, (_, byte) => {
     let rest = byte;
     for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ polynomial : rest >>> 1;
     return rest;
   });
-  return bytes => {
-    let rest = 0xffffffff;
+  return (bytes, before = 0) => {
+    let rest = ~before;
     for (let i = 0; i < bytes.length; i++) rest = table[(rest ^ bytes[i]) & 255] ^ (rest >>> 8);
     return ~rest >>> 0;
   };

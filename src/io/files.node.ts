@@ -67,7 +67,7 @@ class DiskFolder implements Folder {
     return openDiskFile(this.#at(name));
   }
 
-  async write(name: string, content: FileContent): Promise<void> {
+  async write(name: string, content: FileContent | AsyncIterable<Uint8Array>): Promise<void> {
     const target = this.#at(name);
     const temporary = path.join(path.dirname(target), `.tmp-${path.basename(target)}`);
     await fs.mkdir(path.dirname(target), { recursive: true });

@@ -67,9 +67,19 @@ class StorageFolder implements Folder {
     return new BlobFile(await this.#file(name));
   }
 
-  async write(name: string, content: FileContent): Promise<void> {
+  async write(name: string, content: FileContent | AsyncIterable<Uint8Array>): Promise<void> {
     const { folder, last } = await this.#locate(name, true);
     const stream = await (await folder.getFileHandle(last, { create: true })).createWritable();
+    if (typeof content === 'object' && Symbol.asyncIterator in content) {
+      try {
+        for await (const piece of content) await stream.write(piece as Uint8Array<ArrayBuffer>);
+      } catch (error) {
+        await stream.abort();
+        throw error;
+      }
+      await stream.close();
+      return;
+    }
     // A Blob of the chunks is written in one go; it does not copy them first.
     await stream.write(new Blob((Array.isArray(content) ? content : [content]) as BlobPart[]));
     await stream.close();

@@ -15,8 +15,11 @@ export interface Folder {
   read(name: string): Promise<Uint8Array>;
   readText(name: string): Promise<string>;
   open(name: string): Promise<RandomAccess>;
-  /** Writes the file as a whole: whoever reads it, even after a kill, finds the old content or the new. */
-  write(name: string, content: FileContent): Promise<void>;
+  /**
+   * Writes the file as a whole: whoever reads it, even after a kill, finds the old content or the new. Content that
+   * comes in pieces, as they are made, can be larger than memory; where making one throws, nothing is written.
+   */
+  write(name: string, content: FileContent | AsyncIterable<Uint8Array>): Promise<void>;
   append(name: string, content: Uint8Array | string): Promise<void>;
   /** The names of the files and folders in it, sorted. */
   list(): Promise<string[]>;

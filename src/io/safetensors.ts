@@ -28,7 +28,7 @@ export interface SafetensorsSource {
   readonly data: SafetensorsData;
 }
 
-const metadataKey = '__metadata__';
+export const metadataKey = '__metadata__';
 /** The reference implementation's limit. */
 const maxHeaderBytes = 100_000_000;
 
@@ -39,25 +39,7 @@ const maxHeaderBytes = 100_000_000;
  */
 export function readSafetensors(bytes: Uint8Array, options: { name: string }): Map<string, SafetensorsEntry> {
   const { header, dataStart } = parseHeader(bytes, options.name);
-  const dataBytes = bytes.length - dataStart;
-  const entries = Object.entries(header)
-    .filter(([key]) => key !== metadataKey)
-    .map(([key, value]) => ({ key, ...checkedEntry(key, value, options.name) }))
-    .sort((a, b) => a.begin - b.begin || a.end - b.end);
-
-  let filled = 0;
-  for (const { key, begin, end } of entries) {
-    if (begin !== filled) {
-      const fault = begin < filled ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw new UserError(`${options.name}: '${key}' ${fault}: found offset ${begin}, wanted ${filled}`);
-    }
-    filled = end;
-  }
-  if (filled !== dataBytes) {
-    const fault = filled > dataBytes ? 'is truncated' : 'has bytes that belong to no tensor';
-    throw new UserError(`${options.name} ${fault}: found ${dataBytes} bytes of tensors, wanted ${filled}`);
-  }
-
+  const entries = checkedEntries(header, bytes.length - dataStart, options.name);
   return new Map(
     entries.map(({ key, dtype, shape, begin, end }) => {
       const data = () => typedData(dtype, bytes.subarray(dataStart + begin, dataStart + end));
@@ -68,9 +50,14 @@ export function readSafetensors(bytes: Uint8Array, options: { name: string }): M
 
 /** The texts that the file carries beside its tensors. @throws UserError as readSafetensors */
 export function readSafetensorsMetadata(bytes: Uint8Array, options: { name: string }): Record<string, string> {
-  const metadata = parseHeader(bytes, options.name).header[metadataKey] ?? {};
+  return metadataOf(parseHeader(bytes, options.name).header, options.name);
+}
+
+/** The texts in a header. */
+export function metadataOf(header: Record<string, unknown>, name: string): Record<string, string> {
+  const metadata = header[metadataKey] ?? {};
   if (!isRecord(metadata) || Object.values(metadata).some(value => typeof value !== 'string')) {
-    throw new UserError(`${options.name}: ${metadataKey} is ${brief(metadata)}, wanted an object of texts`);
+    throw new UserError(`${name}: ${metadataKey} is ${brief(metadata)}, wanted an object of texts`);
   }
   return metadata as Record<string, string>;
 }
@@ -100,11 +87,45 @@ export function writeSafetensors(
     chunks.push(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
     offset += stored.byteLength;
   }
+  return [headOf(fields), ...chunks];
+}
+
+/** The start of a file whose header has these fields, as `"key":value`. */
+export function headOf(fields: readonly string[]): Uint8Array {
   const json = new TextEncoder().encode(`{${fields.join(',')}}`);
   const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20, 8);
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
   head.set(json, 8);
-  return [head, ...chunks];
+  return head;
+}
+
+/**
+ * The entries of a header in the order of their data.
+ * @throws UserError unless they fill `dataBytes` without holes or overlaps
+ */
+export function checkedEntries(
+  header: Record<string, unknown>,
+  dataBytes: number,
+  name: string,
+): ({ key: string } & CheckedEntry)[] {
+  const entries = Object.entries(header)
+    .filter(([key]) => key !== metadataKey)
+    .map(([key, value]) => ({ key, ...checkedEntry(key, value, name) }))
+    .sort((a, b) => a.begin - b.begin || a.end - b.end);
+
+  let filled = 0;
+  for (const { key, begin, end } of entries) {
+    if (begin !== filled) {
+      const fault = begin < filled ? 'overlaps the tensor before it' : 'leaves a hole before it';
+      throw new UserError(`${name}: '${key}' ${fault}: found offset ${begin}, wanted ${filled}`);
+    }
+    filled = end;
+  }
+  if (filled !== dataBytes) {
+    const fault = filled > dataBytes ? 'is truncated' : 'has bytes that belong to no tensor';
+    throw new UserError(`${name} ${fault}: found ${dataBytes} bytes of tensors, wanted ${filled}`);
+  }
+  return entries;
 }
 
 interface CheckedEntry {
@@ -114,7 +135,8 @@ interface CheckedEntry {
   end: number;
 }
 
-function parseHeader(bytes: Uint8Array, name: string): { header: Record<string, unknown>; dataStart: number } {
+/** The header of a file that begins with these bytes, and where its tensors begin. */
+export function parseHeader(bytes: Uint8Array, name: string): { header: Record<string, unknown>; dataStart: number } {
   if (bytes.length < 8) throw new UserError(`${name} is no safetensors file: it has only ${bytes.length} bytes`);
   const declared = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (declared > maxHeaderBytes) {

@@ -6,6 +6,7 @@ import { Inflate, zipSync } from 'fflate';
 import { crc32 } from './crc.ts';
 import { UserError } from './errors.ts';
 import type { RandomAccess } from './folder.ts';
+import { FileRange } from './ranges.ts';
 
 /** A larger entry is refused, be it declared so or not: a small file can hold a huge one. */
 export const maxEntryBytes = 2 ** 28;
@@ -17,6 +18,12 @@ export interface ZipEntry {
   readonly size: number;
   /** @throws UserError where the entry is damaged, encrypted, too large or packed by another method than deflate */
   read(): Promise<Uint8Array>;
+  /**
+   * The place in the zip where the entry lies, for one that is stored as it is: of any size, to be read in pieces.
+   * `check` reads it all and compares its checksum.
+   * @throws UserError where it is damaged, encrypted or packed
+   */
+  open(): Promise<{ readonly file: RandomAccess; check(): Promise<void> }>;
 }
 
 const endRecord = { signature: 0x06054b50, bytes: 22, maxComment: 65535 };
@@ -56,7 +63,12 @@ export async function readZip(file: RandomAccess, name: string): Promise<ZipEntr
     };
     applyZip64(header, directory.subarray(nameStart + nameLength, nameStart + nameLength + extraLength));
     if (!header.name.endsWith('/')) {
-      entries.push({ name: header.name, size: header.size, read: () => readEntry(file, header, name) });
+      entries.push({
+        name: header.name,
+        size: header.size,
+        read: () => readEntry(file, header, name),
+        open: () => openEntry(file, header, name),
+      });
     }
     at = next;
   }
@@ -129,11 +141,7 @@ async function readEntry(file: RandomAccess, header: CentralHeader, zipName: str
   if (Math.max(header.size, header.packedSize) > maxEntryBytes) {
     throw new UserError(`${place} is too large: found ${header.size} bytes, at most ${maxEntryBytes} wanted`);
   }
-  const local = viewOf(await file.read(header.offset, localHeader.bytes));
-  if (local.byteLength < localHeader.bytes || local.getUint32(0, true) !== localHeader.signature) {
-    throw new UserError(`${place} is damaged: it does not begin where the directory says`);
-  }
-  const start = header.offset + localHeader.bytes + local.getUint16(26, true) + local.getUint16(28, true);
+  const start = await startOf(file, header, zipName);
   const packed = await file.read(start, header.packedSize);
   if (packed.length !== header.packedSize) throw truncated(zipName);
   const bytes = header.method === method.stored ? packed : inflate(packed, header.size, place);
@@ -141,6 +149,38 @@ async function readEntry(file: RandomAccess, header: CentralHeader, zipName: str
     throw new UserError(`${place} is damaged: its size or checksum is not what the directory says`);
   }
   return bytes;
+}
+
+async function openEntry(
+  file: RandomAccess,
+  header: CentralHeader,
+  zipName: string,
+): Promise<{ file: RandomAccess; check(): Promise<void> }> {
+  const place = `${zipName}: ${header.name}`;
+  if (header.encrypted) throw new UserError(`${place} is encrypted: unpack the zip and pack it without a password`);
+  if (header.method !== method.stored) {
+    throw new UserError(`${place} is packed: unpack the zip and pack it without compression (zip -0)`);
+  }
+  const start = await startOf(file, header, zipName);
+  if (header.packedSize !== header.size || start + header.size > file.size) throw truncated(zipName);
+  const check = async () => {
+    let crc = 0;
+    const piece = 1 << 24;
+    for (let at = 0; at < header.size; at += piece) {
+      crc = crc32(await file.read(start + at, Math.min(piece, header.size - at)), crc);
+    }
+    if (crc !== header.crc) throw new UserError(`${place} is damaged: its checksum is not what the directory says`);
+  };
+  return { file: new FileRange(file, start, header.size), check };
+}
+
+/** Where the bytes of an entry begin: the directory does not say how long the entry's own header is. */
+async function startOf(file: RandomAccess, header: CentralHeader, zipName: string): Promise<number> {
+  const local = viewOf(await file.read(header.offset, localHeader.bytes));
+  if (local.byteLength < localHeader.bytes || local.getUint32(0, true) !== localHeader.signature) {
+    throw new UserError(`${zipName}: ${header.name} is damaged: it does not begin where the directory says`);
+  }
+  return header.offset + localHeader.bytes + local.getUint16(26, true) + local.getUint16(28, true);
 }
 
 /** Inflates in pieces, and stops as soon as there is more than was declared. */

@@ -250,14 +250,14 @@ function place(parameters: ReadonlyMap<string, Parameter>, device: Device): Omit
 export type StateDict = ReadonlyMap<string, { readonly shape: Shape; readonly data: ArrayLike<number> }>;
 
 /**
- * Overwrites a module's parameters and buffers by key. Every key of the module must be there with its shape, but for
- * optional ones; further keys are refused unless `ignoreUnknown`.
+ * Compares tensors with what a module wants. Every key of the module must be there with its shape, but for optional
+ * ones; further keys are refused unless `ignoreUnknown`.
  *
- * @throws UserError that says key, found and wanted, with `source` as the place; nothing is written then.
+ * @throws UserError that says key, found and wanted, with `source` as the place
  */
-export function loadStateDict(
+export function checkStateDict(
   module: Module,
-  values: StateDict,
+  values: ReadonlyMap<string, { readonly shape: Shape }>,
   { source = 'state dict', ignoreUnknown = false }: { source?: string; ignoreUnknown?: boolean } = {},
 ): void {
   const state = module.state();
@@ -274,6 +274,20 @@ export function loadStateDict(
       throw new UserError(`${source}: "${key}" is unknown to the model; the file is of another one`);
     }
   }
+}
+
+/**
+ * Overwrites a module's parameters and buffers by key.
+ *
+ * @throws UserError as checkStateDict; nothing is written then
+ */
+export function loadStateDict(
+  module: Module,
+  values: StateDict,
+  options: { source?: string; ignoreUnknown?: boolean } = {},
+): void {
+  checkStateDict(module, values, options);
+  const state = module.state();
   for (const [key, { value, size }] of state) {
     const data = values.get(key)?.data ?? new Float32Array(size);
     // PyTorch's counters are int64.

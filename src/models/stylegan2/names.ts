@@ -24,7 +24,7 @@ const LAYER: Readonly<Record<string, string>> = {
 const TO_RGB: Readonly<Record<string, string>> = { ...LAYER, bias: 'bias' };
 
 /** The generator's key for an NVlabs name; `mapping.w_avg` is `latent_avg`, which lies beside the state dict. */
-function generatorKey(name: string): string | undefined {
+export function generatorKey(name: string): string | undefined {
   if (name === 'mapping.w_avg') return 'latent_avg';
   if (name === 'synthesis.b4.const') return 'input.input';
   const dense = /^mapping\.fc(\d+)\.(weight|bias)$/.exec(name);
@@ -42,8 +42,8 @@ function generatorKey(name: string): string | undefined {
   return LAYER[rest] && `${block < 0 ? 'conv1' : `convs.${index}`}.${LAYER[rest]}`;
 }
 
-/** The discriminator's key for an NVlabs name, for images of `size`. */
-function discriminatorKey(name: string, size: number): string | undefined {
+/** The discriminator's key for an NVlabs name, for images of `size`; empty or undefined where it has none. */
+export function discriminatorKey(name: string, size: number): string | undefined {
   const [, resolution, layer, rest] = /^b(\d+)\.(\w+)\.(weight|bias|resample_filter)$/.exec(name) ?? [];
   const block = `convs.${Math.log2(size / Number(resolution)) + 1}`;
   const last: Readonly<Record<string, string>> = { fc: 'final_linear.0', out: 'final_linear.1' };

@@ -1,0 +1,343 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { MemoryFile } from '../src/io/ranges.ts';
+import { readValues, type StoredTensor, tensorOf } from '../src/io/storedTensor.ts';
+import { readTorch } from '../src/io/torch/read.ts';
+import { streamTorch, type TorchValue } from '../src/io/torch/write.ts';
+import { flatten } from '../src/models/foreign/flat.ts';
+import type { Foreign } from '../src/models/foreign/kinds.ts';
+import { fromNvlabs, toNvlabs } from '../src/models/foreign/nvlabs.ts';
+import { foreignState, readForeign } from '../src/models/foreign/read.ts';
+import { foreignToSafetensors, foreignToTorch } from '../src/models/foreign/write.ts';
+import { Lpips } from '../src/models/lpips.ts';
+import type { Module } from '../src/models/module.ts';
+import { presets } from '../src/models/stylegan2/config.ts';
+import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
+import { Generator } from '../src/models/stylegan2/generator.ts';
+
+const fixtures = join(import.meta.dirname, 'fixtures', 'foreign');
+const folder = mkdtempSync(join(tmpdir(), 'wgrad-foreign-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function write(name: string, pieces: AsyncIterable<Uint8Array>): Promise<string> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat(all));
+  return path;
+}
+
+const writeTorch = (name: string, value: TorchValue) => write(name, streamTorch(value));
+
+/** The tensors of a .pt or .pkl fixture under their own names. */
+async function raw(name: string): Promise<ReadonlyMap<string, StoredTensor>> {
+  const bytes = new Uint8Array(readFileSync(join(fixtures, name)));
+  return flatten(await readTorch(new MemoryFile(bytes), name), name).tensors;
+}
+
+async function expectSame(found: StoredTensor | undefined, wanted: StoredTensor | undefined, key: string) {
+  expect(found?.shape, key).toEqual(wanted?.shape);
+  expect(await readValues(found!), key).toEqual(await readValues(wanted!));
+}
+
+/** Random values for a module's state: no network is run. */
+function randomState(module: Module): Map<string, StoredTensor> {
+  return new Map(
+    [...module.state()].map(([key, { shape, size }]) => [
+      key,
+      tensorOf(
+        Float32Array.from({ length: size }, () => Math.random()),
+        shape,
+      ),
+    ]),
+  );
+}
+
+const FILES: [file: string, kind: string, about: RegExp, tensors: number, leftOut: Record<string, number>][] = [
+  [
+    'rosinality.pt',
+    'stylegan2',
+    /^g_ema of 8 pixels, g of 8 pixels, d of 8 pixels, from rosinality$/,
+    81,
+    { g_optim: 1 },
+  ],
+  ['rosinality-legacy.pt', 'stylegan2', /^g_ema of 8 pixels, from rosinality$/, 34, {}],
+  ['nvlabs-4.pkl', 'stylegan2', /^g_ema .*g .*d of 8 pixels, from NVlabs$/, 83, { training_set_kwargs: 1 }],
+  ['nvlabs-3.pkl', 'stylegan2', /^d of 8 pixels, from NVlabs$/, 15, {}],
+  ['pti.pt', 'stylegan2', /^g_ema of 8 pixels, from NVlabs$/, 34, {}],
+  ['psp.pt', 'psp', /feature pyramid, decoder of 8 pixels/, 0, {}],
+  ['e4e.pt', 'e4e', /feature pyramid, without decoder/, 0, { optimizer: 1 }],
+  ['restyle.pt', 'restyle', /heads on its last map/, 0, {}],
+  ['e2style.pt', 'e2style', /^2 stages/, 0, {}],
+  ['hyperstyle.pt', 'hyperstyle', /^hypernetwork/, 16, {}],
+  ['recognition.pth', 'recognition', /^IR-SE with 4 units, embedding of 6$/, 0, {}],
+  ['curricular.pth', 'recognition', /^IR with 4 units, embedding of 6$/, 0, {}],
+  ['parsing.pth', 'parsing', /^1 filters, without decoder$/, 60, {}],
+  ['lpips-alex.pth', 'lpips-linear', /^for alex$/, 5, {}],
+  ['age.pt', 'direction', /^5 numbers$/, 1, {}],
+  ['boundary.npy', 'direction', /^2 rows of 5 numbers$/, 1, {}],
+  ['ganspace.npz', 'ganspace', /^4 components of 5$/, 3, { act_comp: 1, act_mean: 1, act_stdev: 1 }],
+  ['ganspace.pkl', 'ganspace', /^4 components of 5$/, 3, {}],
+  ['ganspace.pt', 'ganspace', /^4 components of 5$/, 3, {}],
+  ['tensors.pt', 'unknown', /own names/, 19, {}],
+];
+
+describe('files are recognised by their keys', () => {
+  test.each(FILES)('%s is of kind %s', async (file, kind, about, tensors, leftOut) => {
+    const foreign = await readForeign(join(fixtures, file));
+    expect(foreign.kind).toBe(kind);
+    expect(foreign.about).toMatch(about);
+    if (tensors > 0) expect(foreign.tensors.size).toBe(tensors);
+    expect(Object.fromEntries(foreign.leftOut)).toEqual(leftOut);
+    for (const tensor of foreign.tensors.values()) await readValues(tensor);
+  });
+
+  test.each(FILES.map(([file]) => file))('%s comes back from safetensors and from .pt as it was', async file => {
+    const foreign = await readForeign(join(fixtures, file));
+    const safetensors = await readForeign(await write('a.safetensors', foreignToSafetensors(foreign)));
+    const torch = await readForeign(await write('a.pt', foreignToTorch(safetensors)));
+    for (const again of [safetensors, torch]) {
+      expect(again.kind).toBe(foreign.kind);
+      const lost = again === torch && file === 'nvlabs-4.pkl' ? ['g_latent_avg'] : [];
+      expect([...again.tensors.keys()].sort()).toEqual(
+        [...foreign.tensors.keys()].filter(key => !lost.includes(key)).sort(),
+      );
+      for (const [key, tensor] of again.tensors) await expectSame(tensor, foreign.tensors.get(key), key);
+    }
+    expect(safetensors.metadata).toEqual(foreign.metadata);
+    if (foreign.metadata.opts) expect(torch.metadata.opts).toBe(foreign.metadata.opts);
+  });
+
+  test('options, prefixes and tied tensors', async () => {
+    expect(JSON.parse((await readForeign(join(fixtures, 'psp.pt'))).metadata.opts)).toMatchObject({
+      output_size: 8,
+      start_from_latent_avg: true,
+    });
+    expect(JSON.parse((await readForeign(join(fixtures, 'e2style.pt'))).metadata.opts)).toEqual({ training_stage: 2 });
+    const e4e = await readForeign(join(fixtures, 'e4e.pt'));
+    expect(e4e.tensors.has('discriminator.mlp.0.weight')).toBe(true);
+    // CurricularFace's file has the keys of DataParallel.
+    expect((await readForeign(join(fixtures, 'curricular.pth'))).tensors.has('body.0.res_layer.0.weight')).toBe(true);
+    const hyperstyle = await readForeign(join(fixtures, 'hyperstyle.pt'));
+    const path = await write('h.safetensors', foreignToSafetensors(hyperstyle));
+    const header = readFileSync(path).toString('latin1');
+    expect(header.match(/hypernet\.w2":\{/g)).toHaveLength(1); // nine copies of half a gigabyte in the official file
+  });
+});
+
+describe('StyleGAN2 of NVlabs', () => {
+  test('is renamed by the table, values as they are but for the filters', async () => {
+    const theirs = await raw('nvlabs-4.pkl');
+    const { tensors, metadata } = await readForeign(join(fixtures, 'nvlabs-4.pkl'));
+    const same = async (ours: string, name: string, shape?: number[]) => {
+      expect(tensors.get(ours)!.shape, ours).toEqual(shape ?? theirs.get(name)!.shape);
+      expect(await readValues(tensors.get(ours)!), ours).toEqual(await readValues(theirs.get(name)!));
+    };
+    await same('latent_avg', 'G_ema.mapping.w_avg');
+    await same('g_latent_avg', 'G.mapping.w_avg');
+    await same('g_ema.style.2.weight', 'G_ema.mapping.fc1.weight');
+    await same('g_ema.input.input', 'G_ema.synthesis.b4.const', [1, 4, 4, 4]);
+    await same('g_ema.conv1.conv.weight', 'G_ema.synthesis.b4.conv1.weight', [1, 4, 4, 3, 3]);
+    await same('g_ema.conv1.noise.weight', 'G_ema.synthesis.b4.conv1.noise_strength', [1]);
+    await same('g_ema.noises.noise_0', 'G_ema.synthesis.b4.conv1.noise_const', [1, 1, 4, 4]);
+    await same('g_ema.noises.noise_2', 'G_ema.synthesis.b8.conv1.noise_const', [1, 1, 8, 8]);
+    await same('g_ema.convs.0.conv.weight', 'G_ema.synthesis.b8.conv0.weight', [1, 3, 4, 3, 3]);
+    await same('g_ema.convs.1.conv.modulation.bias', 'G_ema.synthesis.b8.conv1.affine.bias');
+    await same('g_ema.to_rgb1.bias', 'G_ema.synthesis.b4.torgb.bias', [1, 3, 1, 1]);
+    await same('g_ema.to_rgbs.0.conv.weight', 'G_ema.synthesis.b8.torgb.weight', [1, 3, 3, 1, 1]);
+    await same('d.convs.0.0.weight', 'D.b8.fromrgb.weight');
+    await same('d.convs.1.conv2.1.weight', 'D.b8.conv1.weight');
+    await same('d.convs.1.skip.0.kernel', 'D.b8.skip.resample_filter');
+    await same('d.final_linear.1.bias', 'D.b4.out.bias');
+    const filter = await readValues(theirs.get('G_ema.synthesis.b8.resample_filter')!);
+    expect(await readValues(tensors.get('g_ema.to_rgbs.0.upsample.kernel')!)).toEqual(filter.map(tap => 4 * tap));
+    expect(metadata['g_ema.conv_clamp']).toBe('256');
+    expect(JSON.parse(metadata['g_ema.init_kwargs'])).toMatchObject({ mapping_kwargs: { num_layers: 2 } });
+    expect((await readForeign(join(fixtures, 'pti.pt'))).metadata['g_ema.conv_clamp']).toBeUndefined();
+  });
+
+  test('and back: every tensor under its name, in its shape', async () => {
+    const path = await write(
+      'n.pt',
+      foreignToTorch(await readForeign(join(fixtures, 'nvlabs-4.pkl')), { layout: 'nvlabs' }),
+    );
+    const bytes = new Uint8Array(readFileSync(path));
+    const written = flatten(await readTorch(new MemoryFile(bytes), path), path).tensors;
+    const theirs = new Map([...(await raw('nvlabs-4.pkl'))].filter(([key]) => /^(G|D|G_ema)\./.test(key)));
+    expect([...written.keys()].sort()).toEqual([...theirs.keys()].sort());
+    for (const [key, tensor] of written) await expectSame(tensor, theirs.get(key), key);
+  });
+
+  test.each([
+    ['f1024', new Generator(presets.f1024), 17],
+    ['small32', new Generator(presets.small32), 7],
+    ['discriminator of small64', new Discriminator(presets.small64), 0],
+  ])('%s: the table is a bijection', (_, module, noises) => {
+    const state = new Map<string, StoredTensor>(
+      [...module.state()].map(([key, { shape }]) => [key, { dtype: 'F32', shape, identity: key, async *chunks() {} }]),
+    );
+    const theirs = toNvlabs(state);
+    expect([...theirs.keys()].filter(name => name.endsWith('noise_const'))).toHaveLength(noises);
+    const ours = fromNvlabs(theirs, 'test');
+    expect([...ours.keys()].sort()).toEqual([...state.keys()].sort());
+    for (const [key, { shape }] of ours) expect(shape, key).toEqual(state.get(key)!.shape);
+  });
+
+  test('what StyleGAN2 does not have is named', () => {
+    const tensor = tensorOf(Float32Array.of(1), [1]);
+    const of = (name: string) => () =>
+      fromNvlabs(
+        new Map([
+          ['synthesis.b4.const', tensor],
+          [name, tensor],
+        ]),
+        'a.pkl (G)',
+      );
+    expect(of('mapping.embed.weight')).toThrow(
+      'a.pkl (G): "mapping.embed.weight" is of no StyleGAN2 that wgrad has: networks with class labels',
+    );
+    expect(of('synthesis.L0_36_512.weight')).toThrow('it is a StyleGAN3');
+    expect(of('synthesis.b4.skip.weight')).toThrow("only G's skip and D's residual architecture");
+  });
+});
+
+describe('what does not fit is said by key, found and wanted', () => {
+  test('a tensor of a wrong shape, and a missing one', async () => {
+    const state = randomState(new Generator(presets.micro16));
+    state.set('convs.1.activate.bias', tensorOf(new Float32Array(5), [5]));
+    const wrong = await writeTorch('wrong.pt', new Map([['g_ema', state]]));
+    await expect(readForeign(wrong)).rejects.toThrow(
+      `${wrong} (g_ema.): "convs.1.activate.bias" is [5], the model wants [16]`,
+    );
+    state.delete('convs.1.activate.bias');
+    const missing = await writeTorch('missing.pt', new Map([['g_ema', state]]));
+    await expect(readForeign(missing)).rejects.toThrow(
+      'no tensor "convs.1.activate.bias"; the file is of another model',
+    );
+  });
+
+  test('a file without tensors, an empty one, none', async () => {
+    await expect(readForeign(await writeTorch('none.pt', new Map([['a', 1]])))).rejects.toThrow(
+      'none.pt has no tensors in it',
+    );
+    writeFileSync(join(folder, 'empty.pt'), '');
+    await expect(readForeign(join(folder, 'empty.pt'))).rejects.toThrow('empty.pt is empty');
+    await expect(readForeign(join(folder, 'nowhere.pt'))).rejects.toThrow('There is no file');
+  });
+});
+
+describe('networks of torchvision and MoCo', () => {
+  const torchvision = (module: Module, name: (key: string) => string | undefined) => {
+    const state = new Map<string, StoredTensor>([['classifier.1.weight', tensorOf(new Float32Array(2), [2])]]);
+    for (const [key, tensor] of randomState(module)) {
+      const found = name(key);
+      if (found) state.set(found, tensor);
+    }
+    return state;
+  };
+
+  test.each([
+    ['alex', 'alexnet'],
+    ['squeeze', 'squeezenet'],
+  ] as const)('%s: the trunk has the keys of LPIPS, and goes back', async (net, kind) => {
+    const lpips = new Lpips({ net });
+    const state = torchvision(lpips, key =>
+      key.startsWith('net.') ? key.replace(/^net\.slice\d+/, 'features') : undefined,
+    );
+    const foreign = await readForeign(await writeTorch('t.pth', state));
+    expect(foreign.kind).toBe(kind);
+    expect(foreign.leftOut).toEqual(new Map([['classifier', 1]]));
+    const wanted = [...lpips.state()].filter(([key]) => key.startsWith('net.'));
+    expect([...foreign.tensors].map(([key, { shape }]) => [key, shape]).sort()).toEqual(
+      wanted.map(([key, { shape }]) => [key, shape]).sort(),
+    );
+    const back = await readForeign(await write('b.pth', foreignToTorch(foreign)));
+    expect(back.kind).toBe(kind);
+  });
+
+  const tiny = () => tensorOf(Float32Array.of(1), [1]);
+  const resnet = (blocks: number[], convs: number, prefix = '') => {
+    const names = ['conv1.weight', 'bn1.weight', 'fc.weight'];
+    blocks.forEach((count, i) => {
+      for (let b = 0; b < count; b++) {
+        for (let k = 1; k <= convs; k++) names.push(`layer${i + 1}.${b}.conv${k}.weight`);
+      }
+    });
+    return new Map(names.map(name => [prefix + name, tiny()]));
+  };
+
+  test("ResNet-34's blocks are numbered through", async () => {
+    const foreign = await readForeign(await writeTorch('r.pth', resnet([3, 4, 6, 3], 2)));
+    expect(foreign.kind).toBe('resnet34');
+    for (const key of [
+      'body.0.conv1.weight',
+      'body.3.conv1.weight',
+      'body.7.conv2.weight',
+      'body.15.conv2.weight',
+      'bn1.weight',
+    ]) {
+      expect(foreign.tensors.has(key), key).toBe(true);
+    }
+    expect(foreign.leftOut).toEqual(new Map([['fc', 1]]));
+    const back = flatten(
+      await readTorch(new MemoryFile(readFileSync(await write('b.pth', foreignToTorch(foreign)))), 'b'),
+      'b',
+    );
+    expect(back.tensors.has('layer2.0.conv1.weight') && back.tensors.has('layer4.2.conv2.weight')).toBe(true);
+  });
+
+  test('MoCo v2: the query encoder of ResNet-50 alone', async () => {
+    const query = resnet([3, 4, 6, 3], 3, 'module.encoder_q.');
+    const state = new Map([...query, ['module.encoder_k.conv1.weight', tiny()], ['module.queue', tiny()]]);
+    const foreign = await readForeign(
+      await writeTorch(
+        'm.pth',
+        new Map<string, TorchValue>([
+          ['epoch', 800],
+          ['state_dict', state],
+        ]),
+      ),
+    );
+    expect(foreign.kind).toBe('resnet50');
+    expect(foreign.tensors.has('layer1.0.conv3.weight')).toBe(true);
+    expect(foreign.tensors.has('fc.weight')).toBe(false);
+    expect(foreign.leftOut).toEqual(new Map([['state_dict', 3]]));
+  });
+});
+
+describe("wgrad's own files", () => {
+  test('a checkpoint of StyleGAN2 becomes { g, d, g_ema, latent_avg }', async () => {
+    const config = presets.micro16;
+    const parts = {
+      average: new Generator(config),
+      generator: new Generator(config),
+      discriminator: new Discriminator(config),
+    };
+    const tensors = new Map<string, StoredTensor>([['latentAverage/latent_avg', tensorOf(new Float32Array(32), [32])]]);
+    for (const [name, module] of Object.entries(parts)) {
+      for (const [key, tensor] of randomState(module)) tensors.set(`${name}/${key}`, tensor);
+    }
+    const own: Foreign = { kind: 'unknown', about: '', tensors, metadata: {}, leftOut: new Map() };
+    const { streamSafetensors } = await import('../src/io/safetensorsFile.ts');
+    const foreign = await readForeign(await write('model.safetensors', streamSafetensors(own.tensors)));
+    expect([foreign.kind, foreign.about]).toEqual([
+      'stylegan2',
+      'g_ema of 16 pixels, g of 16 pixels, d of 16 pixels, from wgrad',
+    ]);
+    const path = await write('w.pt', foreignToTorch(foreign));
+    const names = [...flatten(await readTorch(new MemoryFile(readFileSync(path)), path), path).tensors.keys()];
+    expect(new Set(names.map(name => name.split('.')[0]))).toEqual(new Set(['g_ema', 'g', 'd', 'latent_avg']));
+  });
+
+  test('the weights that come with it are recognised, and their values are read', async () => {
+    const weights = join(import.meta.dirname, '..', 'weights');
+    const generator = await readForeign(join(weights, 'generator-32.safetensors'));
+    expect([generator.kind, generator.about]).toEqual(['stylegan2', 'g_ema of 32 pixels, from rosinality']);
+    expect((await readForeign(join(weights, 'recognition-24.safetensors'))).kind).toBe('recognition');
+    expect((await readForeign(join(weights, 'parsing-32.safetensors'))).kind).toBe('parsing');
+    const state = await foreignState(generator, 'g_ema.');
+    expect(state.get('input.input')!.data).toHaveLength(64 * 16);
+  });
+});
