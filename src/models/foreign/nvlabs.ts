@@ -84,16 +84,23 @@ export function fromNvlabs(tensors: Tensors, source: string): Map<string, Stored
   return result;
 }
 
-/** As state_dict() of NVlabs' networks: the inverse, with the filters that are not stored. */
+/**
+ * As state_dict() of NVlabs' networks: the inverse, with the filters that are not stored.
+ * @throws UserError for a tensor that has no name there
+ */
 export function toNvlabs(tensors: Tensors): Map<string, StoredTensor> {
   const isGenerator = tensors.has('input.input');
   const count = (pattern: RegExp) => [...tensors.keys()].filter(key => pattern.test(key)).length;
   const rows = isGenerator
     ? generatorRows(4 * 2 ** count(/^to_rgbs\.\d+\.bias$/), count(/^style\.\d+\.weight$/))
-    : discriminatorRows(4 * 2 ** count(/^convs\.\d+\.skip\.1\.weight$/));
+    : discriminatorRows(4 * 2 ** count(/^convs\.\d+\.conv2\.1\.weight$/));
   const filterGain = isGenerator ? 4 : 1;
   const filterKey = [...tensors.keys()].find(key => key.endsWith('.kernel'));
   const filter = filterKey && times(tensors.get(filterKey)!, 1 / filterGain);
+  const known = new Set(rows.map(row => row.key));
+  const strange = [...tensors.keys()].find(key => !known.has(key));
+  if (strange !== undefined)
+    throw new UserError(`"${strange}" has no name in NVlabs' layout: leave out --layout nvlabs`);
   const result = new Map<string, StoredTensor>();
   for (const { name, key } of rows) {
     const tensor = key === undefined ? undefined : tensors.get(key);

@@ -4,49 +4,37 @@ import { checkStateDict } from '../module.ts';
 import { resolutions, type StyleGan2Config } from '../stylegan2/config.ts';
 import { Discriminator } from '../stylegan2/discriminator.ts';
 import { Generator } from '../stylegan2/generator.ts';
+import { inferConfig } from '../stylegan2/inference.ts';
 import { type Flat, part, type Setting, under } from './flat.ts';
 import type { Recognised } from './kinds.ts';
 import { fromNvlabs } from './nvlabs.ts';
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
 
-/** The sizes of a generator, from the shapes of its tensors. @throws UserError where it is not whole */
-function generatorConfig(tensors: Tensors, source: string): StyleGan2Config {
-  const blocks = indices(tensors, /^to_rgbs\.(\d+)\.bias$/).length;
-  const shape = (key: string) => shapeOf(tensors, key, source);
-  const channels: Record<number, number> = { 4: shape('input.input')[1] };
-  for (let i = 0; i < blocks; i++) channels[8 << i] = shape(`convs.${2 * i}.conv.weight`)[1];
-  const mappingLayers = indices(tensors, /^style\.(\d+)\.weight$/).length;
-  const config = { size: 4 << blocks, channels, wDim: shape('conv1.conv.modulation.weight')[1], mappingLayers };
-  resolutions(config);
-  return config;
-}
-
 /** The sizes of a discriminator; it has no latents. @throws UserError where it is not whole */
 function discriminatorConfig(tensors: Tensors, source: string): StyleGan2Config {
-  const blocks = indices(tensors, /^convs\.(\d+)\.skip\.1\.weight$/).length;
+  const blocks = [...tensors.keys()].filter(key => /^convs\.\d+\.conv2\.1\.weight$/.test(key)).length;
   const size = 4 << blocks;
-  const shape = (key: string) => shapeOf(tensors, key, source);
-  const channels: Record<number, number> = { [size]: shape('convs.0.0.weight')[0] };
-  for (let j = 1; j <= blocks; j++) channels[size >> j] = shape(`convs.${j}.conv2.1.weight`)[0];
-  const config = { size, channels, wDim: 1, mappingLayers: 0 };
+  const outputs = (key: string) => {
+    const found = tensors.get(key);
+    if (!found) throw new UserError(`${source}: no tensor "${key}"; the file is not whole`);
+    return found.shape[0];
+  };
+  const channels: Record<number, number> = { [size]: outputs('convs.0.0.weight') };
+  for (let j = 1; j <= blocks; j++) channels[size >> j] = outputs(`convs.${j}.conv2.1.weight`);
+  const architecture = tensors.has('from_rgbs.0.0.weight')
+    ? 'skip'
+    : tensors.has('convs.1.skip.1.weight')
+      ? 'resnet'
+      : 'orig';
+  const config = { size, channels, wDim: 1, mappingLayers: 0, architecture } as const;
   resolutions(config);
   return config;
-}
-
-function indices(tensors: Tensors, pattern: RegExp): string[] {
-  return [...tensors.keys()].filter(key => pattern.test(key));
-}
-
-function shapeOf(tensors: Tensors, key: string, source: string): readonly number[] {
-  const found = tensors.get(key);
-  if (!found) throw new UserError(`${source}: no tensor "${key}"; the file is not whole`);
-  return found.shape;
 }
 
 /** Checks every tensor of a generator by its own sizes, and returns those. */
 export function checkGenerator(tensors: Tensors, source: string): StyleGan2Config {
-  const config = generatorConfig(tensors, source);
+  const config = inferConfig(tensors, { source });
   checkStateDict(new Generator(config), tensors, { source });
   return config;
 }
