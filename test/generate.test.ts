@@ -125,6 +125,14 @@ describe('sizes by shapes', () => {
     },
   );
 
+  test("a clamp of activations is known from the file's metadata", async () => {
+    const metadata = { 'g_ema.conv_clamp': '256', 'd.conv_clamp': '1' };
+    const path = at('clamped.safetensors');
+    writeFileSync(path, Buffer.concat(writeSafetensors(tensorsOf(SMALL, 'g_ema.'), { metadata })));
+    const { tensors, ...found } = await findWeights('generate', path);
+    expect(findGenerator(tensors, found).config).toEqual({ ...SMALL, convClamp: 256 });
+  });
+
   test('of two generators the average is taken', () => {
     const tensors = new Map([...tensorsOf({ ...SMALL, mappingLayers: 1 }, 'g.'), ...tensorsOf(SMALL, 'g_ema.')]);
     expect(findGenerator(tensors, { source: 'X' }).config).toEqual(SMALL);

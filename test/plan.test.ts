@@ -92,7 +92,7 @@ describe('a plan says what a run does', () => {
     [
       'stylegan2 in two parts',
       recipes.stylegan2,
-      { model: 'micro16', size: 16, batch: 8, microBatch: 4, r1Every: 2, pathLengthEvery: 0 },
+      { model: 'micro16', size: 16, batch: 8, microBatch: 4, r1Every: 0, pathLengthEvery: 0 },
       2,
     ],
     ['a recipe whose step is no phase', stages, { stages: 2 }, 2],

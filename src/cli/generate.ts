@@ -66,8 +66,9 @@ export const verb: Verb = {
     if (name === undefined) {
       throw new UserError('generate: say first with what: a run, a .safetensors file, or a name as generator-32');
     }
-    const { source, tensors } = await findWeights('generate', name);
-    const weights = findGenerator(tensors, { source });
+    const { tensors, ...found } = await findWeights('generate', name);
+    const weights = findGenerator(tensors, found);
+    const { source } = found;
     const { size, channels, wDim, mappingLayers } = weights.config;
     const job = readJob(texts, rest, latentCount(size));
     const latents = job.latents === undefined ? undefined : await readLatents(job.latents, latentCount(size), wDim);

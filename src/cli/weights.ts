@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readWeights } from '#weights';
 import { UserError } from '../io/errors.ts';
 import { openFolder, pathKind } from '../io/files.ts';
+import { readSafetensorsMetadata } from '../io/safetensors.ts';
 import { stateDictOf } from '../io/weights.ts';
 import type { StateDict } from '../models/module.ts';
 import { latestModel } from '../train/checkpoint.ts';
@@ -11,6 +12,8 @@ import { latestModel } from '../train/checkpoint.ts';
 export interface FoundWeights {
   readonly source: string;
   readonly tensors: StateDict;
+  /** The texts of a .safetensors file. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -32,7 +35,9 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
     if (/\.(pt|pth|pkl|ckpt|bin)$/i.test(name)) {
       throw new UserError(`${verb}: ${name}: make it a .safetensors file first, by wgrad convert`);
     }
-    return { source: name, tensors: stateDictOf(await readFile(name), name) };
+    const bytes = await readFile(name);
+    const tensors = stateDictOf(bytes, name);
+    return { source: name, tensors, metadata: readSafetensorsMetadata(bytes, { name }) };
   }
   const bytes = /^[\w-]+$/.test(name) ? await readWeights(`${name}.safetensors`) : undefined;
   if (bytes) {

@@ -61,15 +61,20 @@ export interface GeneratorWeights {
 
 /**
  * Finds the generator among a file's tensors: of bare keys, of `g_ema.*` as in rosinality's checkpoints, of a run's
- * `average/*`, or of `decoder.*` as in an encoder's file. Other tensors are passed over.
+ * `average/*`, or of `decoder.*` as in an encoder's file. Other tensors are passed over. Shapes do not tell whether
+ * activations are clamped: the file's metadata does, as wgrad convert writes it (`g_ema.conv_clamp`).
  * @throws UserError where there is none, or one of other tensors, with `source` as the place
  */
-export function findGenerator(tensors: StateDict, { source }: { source: string }): GeneratorWeights {
+export function findGenerator(
+  tensors: StateDict,
+  { source, metadata = {} }: { source: string; metadata?: Readonly<Record<string, string>> },
+): GeneratorWeights {
   const prefix = PREFIXES.find(start => tensors.has(`${start}input.input`)) ?? '';
   const own = new Map(
     [...tensors].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]),
   );
-  const config = inferConfig(own, { source });
+  const clamp = Number(metadata[`${prefix}conv_clamp`] ?? Number.NaN);
+  const config = { ...inferConfig(own, { source }), ...(clamp > 0 && { convClamp: clamp }) };
   const average = AVERAGES.map(key => tensors.get(key)).find(found => found?.data.length === config.wDim);
   return { config, tensors: own, average: average && Float32Array.from(average.data), source };
 }
