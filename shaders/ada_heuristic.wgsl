@@ -1,7 +1,7 @@
 // The heuristic of adaptive discriminator augmentation (Karras et al. 2020, arXiv 2006.06676, section 3.1), unless the
 // step was found to be not finite. Over the window of images since the last change, with their logits as reals:
 //   s += sum of sign(D(x));  n += batch;   as soon as n >= interval:
-//   r = s / n;  p = max(0, p + sign(r - goal) n / images);  s = n = 0
+//   r = s / n;  p = max(0, p + rate n sign(r - goal));  s = n = 0
 //
 // 0: gate  [1]  (u32: 0 if the step is finite)     1: logits  [batch]     2: p  [1]     3: r  [1]
 // 4: window  [2]: s, n
@@ -11,8 +11,8 @@ struct Params {
   batch: u32,
   interval: f32,
   goal: f32,
-  /// Within how many images p can go from 0 to 1.
-  images: f32,
+  /// How far p moves for an image; 0 leaves it where it is.
+  rate: f32,
 }
 
 @group(0) @binding(0) var<storage, read> gate: array<u32>;
@@ -49,7 +49,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   }
   let r = signs / count;
   mean_sign[0] = r;
-  probability[0] = max(0, probability[0] + sign(r - params.goal) * count / params.images);
+  probability[0] = max(0, probability[0] + params.rate * count * sign(r - params.goal));
   window[0] = 0;
   window[1] = 0;
 }

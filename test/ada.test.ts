@@ -5,7 +5,7 @@ import { initialize, loadStateDict, readStateDict } from '../src/models/module.t
 import { random } from '../src/runtime/kernels/random.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { AugmentPipe } from '../src/train/ada/augment.ts';
-import { AdaHeuristic } from '../src/train/ada/heuristic.ts';
+import { AdaptiveAugmentation } from '../src/train/ada/heuristic.ts';
 import { drawTransforms, makeTransforms, NORMAL_DRAWS, UNIFORM_DRAWS } from '../src/train/ada/pipeline.ts';
 import { r1Penalty } from '../src/train/adversarial.ts';
 import { augmentReference, GATES, marginsOf, type Transform, transformsOf } from './adaReference.ts';
@@ -480,18 +480,18 @@ test('recorded once, a program draws anew at every step and follows p', async ()
 });
 
 describe('the heuristic', () => {
-  async function opened({ p = 0.5, batch = 8 } = {}) {
+  async function opened({ p = 0.5, batch = 8, kimg = 0.1 } = {}) {
     const { device } = gpu;
-    const pipe = openPipe(p);
-    const heuristic = new AdaHeuristic({ goal: 0.6, kimg: 0.1, batch });
-    initialize(heuristic, device);
+    const ada = new AdaptiveAugmentation({ target: 0.6, kimg, batch });
+    initialize(ada, device);
+    device.write(ada.pipe.p.value, [p]);
     const show = async (positive: number, gate = 0, count = batch) => {
       const logits = Float32Array.from({ length: count }, (_, i) => (i < positive ? 0.1 + i : -3));
-      heuristic.observe(device.tensor(logits, [count, 1]), pipe.p.value);
+      ada.observe(device.tensor(logits, [count, 1]));
       applyEffects(device.tensor([gate], [1], 'u32'));
-      return [await pipe.p.value.item(), await heuristic.r.value.item()];
+      return [await ada.pipe.p.value.item(), await ada.r.value.item()];
     };
-    return { pipe, heuristic, show };
+    return { ada, show };
   }
 
   test('moves p every fourth step, by the images of four steps, up where r is above the goal', async () => {
@@ -518,15 +518,21 @@ describe('the heuristic', () => {
     expect((await high.show(8))[0]).toBeCloseTo(0.9 + 32 / 100, 6);
   });
 
+  test('only watches where p may not move', async () => {
+    const { show } = await opened({ p: 0, kimg: Number.POSITIVE_INFINITY });
+    for (let i = 0; i < 3; i++) await show(8);
+    expect(await show(8)).toEqual([0, 1]);
+  });
+
   test('counts a zero as neither, takes batches in pieces, and more of them than a workgroup has invocations', async () => {
     const { device } = gpu;
-    const { show, heuristic, pipe } = await opened({ batch: 100 });
+    const { show, ada } = await opened({ batch: 100 });
     for (let i = 0; i < 3; i++) await show(90, 0, 100);
     await show(40, 0, 50);
     const logits = device.tensor(new Float32Array(50), [50, 1]);
-    heuristic.observe(logits, pipe.p.value);
+    ada.observe(logits);
     applyEffects(device.tensor([0], [1], 'u32'));
-    expect(await heuristic.r.value.item()).toBeCloseTo((3 * 80 + 30) / 400, 6);
+    expect(await ada.r.value.item()).toBeCloseTo((3 * 80 + 30) / 400, 6);
   });
 
   test('passes over a step that is not finite', async () => {
@@ -539,12 +545,11 @@ describe('the heuristic', () => {
   test('goes on in the middle of a window from what was saved', async () => {
     const one = await opened();
     for (let i = 0; i < 2; i++) await one.show(7);
-    const saved = await Promise.all([one.pipe, one.heuristic].map(readStateDict));
+    const saved = await readStateDict(one.ada);
+    expect([...saved.keys()].sort()).toEqual(['augment_pipe.p', 'r', 'window']);
     const other = await opened({ p: 0 });
-    [other.pipe, other.heuristic].forEach((module, i) => {
-      loadStateDict(module, new Map([...saved[i]]), { source: 'the test' });
-    });
-    for (const { show } of [one, other]) for (let i = 0; i < 1; i++) await show(8);
+    loadStateDict(other.ada, saved, { source: 'the test' });
+    for (const { show } of [one, other]) await show(8);
     const last = await one.show(2);
     expect(last[0]).not.toBe(0.5);
     expect(await other.show(2)).toEqual(last);

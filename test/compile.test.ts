@@ -1,17 +1,14 @@
 /** Every shader, in every variant and with every text that is put into it, compiles without a message. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { applyEffects, discardEffects } from '../src/autograd/effects.ts';
+import { discardEffects } from '../src/autograd/effects.ts';
 import { batchNormTraining, grad, maxMean, maxPool2d, square, sum, variable } from '../src/autograd/index.ts';
 import type { GoldenCase } from '../src/cli/goldens/format.ts';
 import { verifyCase } from '../src/cli/goldens/verify.ts';
-import { initialize } from '../src/models/module.ts';
 import { Device } from '../src/runtime/device.ts';
 import type { Kernel } from '../src/runtime/kernel.ts';
 import { measureCeilings } from '../src/runtime/measure.ts';
 import { settle } from '../src/runtime/wait.ts';
-import { AugmentPipe } from '../src/train/ada/augment.ts';
-import { AdaHeuristic } from '../src/train/ada/heuristic.ts';
 import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import { StepWords } from '../src/train/ring.ts';
@@ -77,7 +74,7 @@ async function goldens(device: Device, file: string): Promise<void> {
   for (const golden of cases as GoldenCase[]) await verifyCase(device, golden);
 }
 
-/** What goldens and recipes have no use for: augmentation, gates, a second derivative, sums that are cut over several workgroups. */
+/** What goldens and recipes have no use for: gates, a second derivative, sums that are cut over several workgroups. */
 function rest(device: Device): void {
   device.scope('rest', () => {
     for (const over of ['pixels', 'channels'] as const) {
@@ -87,12 +84,6 @@ function rest(device: Device): void {
     const x = variable(device.empty([1, 1, 4, 4]));
     const [gradient] = grad(sum(square(maxPool2d(x, { kernel: 2 }))), [x], { createGraph: true });
     grad(sum(gradient), [x]);
-    const [pipe, heuristic] = [new AugmentPipe(), new AdaHeuristic({ goal: 0.6, kimg: 500, batch: 1 })];
-    for (const module of [pipe, heuristic]) initialize(module, device);
-    const images = variable(device.empty([1, 3, 4, 4]));
-    grad(sum(pipe.forward(images, { seed: 1, stream: 'images', step: device.empty([1], 'u32') })), [images]);
-    heuristic.observe(device.empty([1, 1]), pipe.p.value);
-    applyEffects(device.empty([1], 'u32'));
     const [weight, bias] = [device.empty([1]), device.empty([1])];
     batchNormTraining(device.empty([1, 1, 256, 256]), weight, bias);
   });
@@ -100,7 +91,7 @@ function rest(device: Device): void {
 
 /** Settings with which a step is short. */
 const SMALL: Record<string, Options> = {
-  stylegan2: { model: 'micro16', batch: 4 },
+  stylegan2: { model: 'micro16', batch: 4, augment: 'ada' },
   recognition: { batch: 8, identities: 10 },
   parsing: { batch: 4, featureScale: 16 },
   perceptual: { batch: 4, width: 4 },

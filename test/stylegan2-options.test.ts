@@ -1,7 +1,7 @@
 /** StyleGAN2's settings: the published configurations, and how they fit together with a size and a model. */
 import { describe, expect, test } from 'vitest';
 import { type Assignment, assignOptions } from '../src/train/options.ts';
-import { cutBatch, networkOf } from '../src/train/recipes/stylegan2/options.ts';
+import { augmentationOf, cutBatch, networkOf } from '../src/train/recipes/stylegan2/options.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import type { Options } from '../src/train/training.ts';
 
@@ -80,6 +80,17 @@ describe('the configuration small, and models by name', () => {
     expect(settings(old)).toEqual(settings({ model: 'small64' }));
   });
 
+  test('the published ones augment, small does not; a discriminator that is loaded is augmented sooner', () => {
+    const own = { target: 0.6, batch: 8 };
+    expect(augmentationOf(settings({}))).toEqual({ ...own, kimg: Number.POSITIVE_INFINITY });
+    expect(augmentationOf(settings({ augment: 'ada' }))).toEqual({ ...own, kimg: 500 });
+    expect(augmentationOf(settings({ config: 'auto', size: 512 }))).toEqual({ ...own, kimg: 500 });
+    expect(augmentationOf(settings({ augment: 'ada', from: 'a.safetensors' }))).toEqual({ ...own, kimg: 100 });
+    expect(() => augmentationOf(settings({ augment: 'bgc' }))).toThrow(
+      /^augment: there is no 'bgc'; give ada or none$/,
+    );
+  });
+
   test('an average that is loaded needs no ramp', () => {
     expect(settings({ from: 'a.safetensors' }).emaRamp).toBe(0);
     expect(settings({ from: 'a.safetensors', config: 'auto' }).emaRamp).toBe(0);
@@ -95,6 +106,7 @@ test.each([
   [{ size: 128 }, /^size: the configuration small has no network for 128 pixels; give --config auto$/],
   [{ size: 64, model: 'small32' }, /^size: the model small32 makes images of 32 pixels, not 64$/],
   [{ model: 'huge' }, /^model: there is no 'huge'; there are f, micro16/],
+  [{ augmentKimg: 0 }, /^augmentKimg: 0 is not possible; give a number over 0$/],
   [{ microBatch: 0 }, /^microBatch: 0 is not possible; give a whole number from 1/],
 ])('%o is refused in one line', (given, message) => {
   expect(() => settings(given as Options)).toThrow(message);

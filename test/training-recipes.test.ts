@@ -50,9 +50,12 @@ async function photographs(): Promise<string> {
   return folder;
 }
 
+/** Augmentation whose probability rises fast, whatever the logits are. */
+const augmented = { augment: 'ada', augmentTarget: -2, augmentKimg: 0.04 };
+
 test.each([
   ['stylegan2', { model: 'micro16', steps: 6, batch: 4 }],
-  ['stylegan2', { model: 'micro16', steps: 6, batch: 8, microBatch: 4 }],
+  ['stylegan2', { model: 'micro16', steps: 6, batch: 8, microBatch: 4, ...augmented }],
   ['recognition', { steps: 4, batch: 8, identities: 10 }],
   ['recognition', { steps: 4, batch: 8, identities: 10, head: 'curricular' }],
   ['parsing', { steps: 4, batch: 4, featureScale: 16 }],
@@ -113,10 +116,13 @@ test('perceptual, resumed', async () => {
 
 test('stylegan2 on a folder of photographs, resumed in the middle of an epoch', async () => {
   const data = await photographs();
-  await resumedEqualsWhole('stylegan2', { data, steps: 10, batch: 4, sampleEvery: 0 }, [8]);
+  await resumedEqualsWhole('stylegan2', { data, steps: 13, batch: 4, sampleEvery: 0, ...augmented }, [8]);
   const lines = readFileSync(join(root, 'stylegan2-whole', 'log.jsonl'), 'utf8')
     .trimEnd()
     .split('\n');
+  // Every fourth step p rises by its images.
+  const chances = lines.map(line => JSON.parse(line).losses.augmentation as number);
+  expect(chances.map(p => Math.round(10 * p))).toEqual([0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12]);
   const waited = lines.map(line => JSON.parse(line).waitedMs as number);
   expect(waited.every(ms => ms >= 0) && waited[0] > 0).toBe(true);
 });
@@ -127,6 +133,8 @@ test('stylegan2 without its regularisers trains with plain Adam', async () => {
   const [first, , third] = result.lines.map(({ losses }) => losses);
   for (const name of ['discriminator', 'generator']) expect(third[name]).not.toBe(first[name]);
   expect([first.r1, first.pathLength]).toEqual([Number.NaN, Number.NaN]);
+  // Nor does it augment, unless told to.
+  expect(third.augmentation).toBe(0);
   // The procedural faces are made on the device: there is nothing to wait for.
   expect(result.lines.filter(line => 'waitedMs' in line)).toEqual([]);
 });
@@ -145,7 +153,7 @@ test('stylegan2: where a penalty is not finite, what was updated before it stays
   expect(result.lines).toMatchObject([{ finite: false }]);
   const [old, now] = [new Map(await before), await statesOf(training)];
   const moved = now.filter(([name, state]) => !isDeepStrictEqual(state, old.get(name)));
-  expect(moved.map(([name]) => name)).toEqual(['discriminator', 'latentAverage']);
+  expect(moved.map(([name]) => name)).toEqual(['discriminator', 'latentAverage', 'ada']);
 });
 
 test('stylegan2: a model that is not there, whatever its name', async () => {

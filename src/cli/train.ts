@@ -26,6 +26,7 @@ const FLAGS: Record<string, string> = {
   size: 'pixels of an image side',
   from: 'weights to start from: a file or a run (transfer learning)',
   microBatch: 'images that are computed at once; a batch is summed up of as many as it needs',
+  augment: 'what the discriminator sees: none changes nothing, ada augments as far as it overfits',
   freezeD: 'layers of the discriminator, from the image on, that are not trained',
   stages: 'stages at the start',
   abort: 'who drops stages: off, paper-relative, paper-absolute or robust',

@@ -33,7 +33,7 @@ const wholeNumbers: Record<string, readonly [number, number]> = {
 };
 
 /** Values that must be more than 0. */
-const positive = ['lr', 'minutes'];
+const positive = ['lr', 'minutes', 'augmentKimg'];
 
 /** Where the settings of a recipe come from. */
 export type Defaults = Pick<Recipe, 'defaults' | 'derive'>;

@@ -14,12 +14,12 @@ const SYM6 = [
 /**
  * Random augmentation of whatever the discriminator sees, with probability p each (Karras et al. 2020, arXiv
  * 2006.06676): what it does not see unchanged it cannot learn by heart, and as long as p is below 0.8 or so, none of it
- * leaks into the generator's images. Differentiable in the images to every order. Named as in NVlabs' files.
+ * leaks into the generator's images. Differentiable in the images to every order.
  */
 export class AugmentPipe extends Module {
   /** The probability [1] of each transform. */
-  readonly p: Parameter = this.buffer('p', [1], zeros);
-  private readonly filter: Parameter = this.buffer('Hz_geom', [12], { values: SYM6 });
+  readonly p: Parameter = this.buffer('p', [1], zeros, { optional: true });
+  private filter: Tensor | undefined;
 
   /** Images [N, 3, H, W] with transforms of their own, drawn from the streams that begin with this name. */
   forward(images: Tensor, source: RandomSource): Tensor {
@@ -30,7 +30,9 @@ export class AugmentPipe extends Module {
 
   /** The images, each with its transforms: first the geometry at twice the resolution, then the colours. */
   transform(images: Tensor, { maps, margins, colours, offsets }: Transforms): Tensor {
-    const filter = this.filter.value;
+    const { device } = images;
+    this.filter ??= device.keep(device.tensor(SYM6, [12], 'f32', 'sym6'));
+    const { filter } = this;
     const sampled = affineSample(images, { maps, margins, filter });
     // Half the resolution again, one axis at a time, without the pixels around the image.
     const rows = upfirdn2d(sampled, reshape(filter, [12, 1]), { down: [2, 1], pad: [-1, -1, 0, 0], flip: true });

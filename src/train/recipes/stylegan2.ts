@@ -6,13 +6,14 @@ import { crossoverMask, LatentAverage, mixStyles } from '../../models/stylegan2/
 import { random } from '../../runtime/kernels/random.ts';
 import { philox4x32 } from '../../runtime/philox.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { AdaptiveAugmentation } from '../ada/heuristic.ts';
 import { dLogisticFake, dLogisticReal, gNonSaturating, pathLengthPenalty, r1Penalty } from '../adversarial.ts';
 import { copyState, emaRate, updateEma } from '../ema.ts';
 import { Adam } from '../optimizers.ts';
 import type { Recipe, StepContext } from '../training.ts';
 import { openSource, Schedule } from './common.ts';
 import { MicroBatches, type Phase, type PhaseResult } from './stylegan2/microBatches.ts';
-import { cutBatch, defaults, derive, networkOf } from './stylegan2/options.ts';
+import { augmentationOf, cutBatch, defaults, derive, networkOf } from './stylegan2/options.ts';
 import { sampler } from './stylegan2/samples.ts';
 import { loadStart } from './stylegan2/start.ts';
 
@@ -61,7 +62,8 @@ export const stylegan2: Recipe = {
     const discriminator = new Discriminator(config, { checkpointing });
     const latentAverage = new LatentAverage(config.wDim);
     const pathLength = new Scalar();
-    const modules = { generator, average, discriminator, latentAverage, pathLength };
+    const ada = new AdaptiveAugmentation(augmentationOf(options));
+    const modules = { generator, average, discriminator, latentAverage, pathLength, ada };
     for (const module of Object.values(modules)) initialize(module, device, { seed });
     copyState(average, generator);
     average.freeze().eval();
@@ -95,6 +97,12 @@ export const stylegan2: Recipe = {
     }
     const freshNoise = (phase: string, step: Tensor) => ({ noise: { fresh: { seed, stream: phase, step } } });
 
+    /** Logits of images, which the discriminator sees with augmentations of their own every time. */
+    function discriminate(images: Tensor, phase: string, step: Tensor): Tensor {
+      if (options.augment === 'none') return discriminator.forward(images);
+      return discriminator.forward(ada.pipe.forward(images, { seed, stream: `${phase} augmentation`, step }));
+    }
+
     /** The gradients of the variables that are trained. */
     function gradients(loss: Tensor, variables: readonly Tensor[], options = {}): (Tensor | undefined)[] {
       const trained = variables.filter(isTracked);
@@ -106,16 +114,18 @@ export const stylegan2: Recipe = {
       const fakes = noGrad(() => generator.forward(latents(microBatch, 'D', draw, true), freshNoise('D', draw)));
       const { variables } = optimizers.discriminator;
       // One term after the other, as the reference implementations do: one pass's activations at a time.
-      const real = dLogisticReal(discriminator.forward(images));
+      const logits = discriminate(images, 'real', draw);
+      ada.observe(logits);
+      const real = dLogisticReal(logits);
       const ofReal = gradients(real, variables);
-      const fake = dLogisticFake(discriminator.forward(stopGradient(fakes)));
+      const fake = dLogisticFake(discriminate(stopGradient(fakes), 'fake', draw));
       const sums = gradients(fake, variables).map((gradient, i) => gradient && add(gradient, ofReal[i]!));
       const loss = add(real, fake);
       return { loss, gradients: sums, logged: [loss] };
     }
 
-    function r1Phase(images: Tensor): PhaseResult {
-      const { penalty } = r1Penalty(x => discriminator.forward(x), images);
+    function r1Phase(images: Tensor, draw: Tensor): PhaseResult {
+      const { penalty } = r1Penalty(x => discriminate(x, 'R1', draw), images);
       const loss = affine(penalty, (gamma / 2) * r1Every, 0);
       // How logits change with the image does not depend on the biases behind the minibatch standard deviation.
       const { variables } = optimizers.discriminator;
@@ -126,7 +136,7 @@ export const stylegan2: Recipe = {
       const images = generator.forward(latents(microBatch, 'G', draw), freshNoise('G', draw));
       // Frozen until the gradients are there: with checkpointing its blocks are computed again for them.
       return discriminator.frozen(() => {
-        const loss = gNonSaturating(discriminator.forward(images));
+        const loss = gNonSaturating(discriminate(images, 'G', draw));
         return { loss, gradients: grad(loss, optimizers.generator.variables), logged: [loss] };
       });
     }
@@ -166,7 +176,7 @@ export const stylegan2: Recipe = {
       const ofG = { optimizer: optimizers.generator };
       const all: (Phase | false)[] = [
         { ...ofD, name: 'D', losses: ['discriminator'], compute: real => discriminatorPhase(real!, draw) },
-        isDue(r1Every, gamma) && { ...ofD, name: 'R1', losses: ['r1'], compute: real => r1Phase(real!) },
+        isDue(r1Every, gamma) && { ...ofD, name: 'R1', losses: ['r1'], compute: real => r1Phase(real!, draw) },
         { ...ofG, name: 'G', losses: ['generator'], compute: () => generatorPhase(draw) },
         isDue(pathLengthEvery, pathLengthWeight) && {
           ...ofG,
@@ -182,7 +192,7 @@ export const stylegan2: Recipe = {
       modules,
       optimizers,
       parts: { data: source },
-      lossNames: ['discriminator', 'generator', 'r1', 'pathLengthPenalty', 'pathLength'],
+      lossNames: ['discriminator', 'generator', 'r1', 'pathLengthPenalty', 'pathLength', 'realSigns', 'augmentation'],
       mainLoss: 'generator',
       imagesPerStep: batch,
       get waitedMs() {
@@ -203,7 +213,8 @@ export const stylegan2: Recipe = {
       step(context) {
         const losses = phases(context).map(phase => microBatches.run(phase, context));
         context.phase('average', () => updateEma(average, generator, ema.tensor, context.gate));
-        return Object.assign({}, ...losses);
+        const overfitting = { realSigns: ada.r.value, augmentation: ada.pipe.p.value };
+        return Object.assign({}, ...losses, overfitting);
       },
       samples: sampler(device, average, seed),
       state: () => source.state(),

@@ -1,6 +1,7 @@
 /** The settings of StyleGAN2's training, and the published configurations of them. */
 import { UserError } from '../../../io/errors.ts';
 import { configF, presets, refuseSize, type StyleGan2Config } from '../../../models/stylegan2/config.ts';
+import type { AdaOptions } from '../../ada/heuristic.ts';
 import type { Options } from '../../training.ts';
 
 /** Those of the configuration `small` at 32 pixels, which trains the auxiliary generator on a CPU driver. */
@@ -32,6 +33,12 @@ export const defaults = {
   pathLengthWeight: 2,
   pathLengthEvery: 4,
   mixing: 0.9,
+  /** Of what the discriminator sees: 'none', or 'ada' (see train/ada). */
+  augment: 'none',
+  /** The mean sign of real logits that ada keeps to. */
+  augmentTarget: 0.6,
+  /** Thousands of images within which ada's probability can go from 0 to 1. */
+  augmentKimg: 500,
   emaKimg: 3,
   /** The half-life's largest share of the images seen so far; 0 for no ramp. */
   emaRamp: 0.05,
@@ -104,10 +111,10 @@ export function derive(given: Readonly<Options>): Options {
   if (!configNames.includes(config)) {
     throw new UserError(`config: there is no '${config}'; there are ${configNames.join(', ')}`);
   }
-  // Transfer learning begins with an average that is worth keeping.
-  const ramp: Options = given.from ? { emaRamp: 0 } : {};
+  // Transfer learning begins with an average that is worth keeping, and with a discriminator that soon overfits.
+  const transfer: Options = given.from ? { emaRamp: 0, augmentKimg: 100 } : {};
   const options = config === 'small' ? smallOptions(given) : publishedOptions(config, given);
-  return { ...options, checkpointing: Number(options.size) >= CHECKPOINTING_FROM, ...ramp };
+  return { ...options, checkpointing: Number(options.size) >= CHECKPOINTING_FROM, ...transfer };
 }
 
 function smallOptions(given: Readonly<Options>): Options {
@@ -130,6 +137,7 @@ function publishedOptions(name: string, given: Readonly<Options>): Options {
     ...options,
     ...(model === 'f' ? { fmaps, mappingLayers } : {}),
     ...more,
+    augment: 'ada',
     size,
     model,
     microBatch: share < batch ? share : null,
@@ -185,4 +193,12 @@ export function cutBatch(options: Readonly<Options>): { microBatch: number; roun
     throw new UserError(`${what}: the discriminator compares groups of ${group}; give a multiple`);
   }
   return { microBatch, rounds: batch / microBatch };
+}
+
+/** What the settings say of augmentation. @throws UserError where they say something else */
+export function augmentationOf({ augment, augmentTarget, augmentKimg, batch }: Readonly<Options>): AdaOptions {
+  if (augment !== 'ada' && augment !== 'none')
+    throw new UserError(`augment: there is no '${augment}'; give ada or none`);
+  const kimg = augment === 'ada' ? Number(augmentKimg) : Number.POSITIVE_INFINITY;
+  return { target: Number(augmentTarget), kimg, batch: Number(batch) };
 }

@@ -1,0 +1,104 @@
+/**
+ * Trains StyleGAN2 on few images, without and with adaptive discriminator augmentation, and prints what that changes.
+ *
+ *     node scripts/run.mjs scripts/ada.ts [--images 2000] [--model tiny32|small32|demo32] [--steps 8000] [--every 1000] [--batch 8]
+ *                                         [--kimg 50] [--out runs/ada] [--adapter NAME]
+ *
+ * A line every so many steps: r = mean sign(D) on real images, on others that the training never sees, the probability p
+ * of the augmentations, and the metrics of the generator's average against those others. Goes on with what is in --out.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { packFaces, renderFaces, sampleFaces } from '../src/data/faces.ts';
+import { openFolder } from '../src/io/files.ts';
+import type { Discriminator } from '../src/models/stylegan2/discriminator.ts';
+import type { Generator } from '../src/models/stylegan2/generator.ts';
+import { Device } from '../src/runtime/device.ts';
+import { Programs } from '../src/runtime/program.ts';
+import { generatorMetrics } from '../src/train/metrics/generator.ts';
+import { assignOptions } from '../src/train/options.ts';
+import { heldOutFaces } from '../src/train/recipes/common.ts';
+import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
+import { train } from '../src/train/trainer.ts';
+import type { Compute, Training } from '../src/train/training.ts';
+import { BATCH, inBatches, writePng } from './networks.ts';
+
+const SIZE = 32; // of the small networks
+/** Images behind each metric, and behind r on what the training never sees. */
+const MEASURED = 2000;
+const UNSEEN = 500;
+
+const { values } = parseArgs({
+  options: {
+    images: { type: 'string', default: '2000' },
+    model: { type: 'string', default: 'tiny32' },
+    steps: { type: 'string', default: '8000' },
+    every: { type: 'string', default: '1000' },
+    batch: { type: 'string', default: '8' },
+    kimg: { type: 'string', default: '50' },
+    out: { type: 'string', default: 'runs/ada' },
+    adapter: { type: 'string' },
+  },
+});
+const [steps, every, batch] = [values.steps, values.every, values.batch].map(Number);
+const device = await Device.open({ adapter: values.adapter });
+const data = join(values.out, `faces-${values.images}`);
+await writeFaces(data, Number(values.images));
+console.log('| augment | thousand images | r | r, unseen | p | FID-like(self) | KID-like(self) | precision | recall |');
+console.log('|---|---|---|---|---|---|---|---|---|');
+for (const augment of ['none', 'ada']) {
+  for (let step = every; step <= steps; step += every) await piece(augment, step);
+}
+device.destroy();
+
+/** So many procedural faces as a folder, and those beside them that a training holds out. */
+async function writeFaces(folder: string, count: number): Promise<void> {
+  if (existsSync(folder)) return;
+  const all = Math.ceil((count * 20) / 19);
+  const { values } = await inBatches(device, all, (first, size) => {
+    const packed = packFaces(sampleFaces(1 + first / BATCH, size, { seed: 9 }));
+    return renderFaces(device, device.tensor(packed, [packed.length]), SIZE).image;
+  });
+  const pixels = SIZE * SIZE;
+  for (let n = 0; n < all; n++) {
+    const data = Uint8Array.from({ length: 3 * pixels }, (_, i) =>
+      Math.round(127.5 + 127.5 * values[3 * pixels * n + (i % 3) * pixels + Math.floor(i / 3)]),
+    );
+    await writePng(join(folder, `${n}.png`), { width: SIZE, height: SIZE, data }, 1);
+  }
+}
+
+/** Trains up to a step, from where the run is, and prints a line. */
+async function piece(augment: string, to: number): Promise<void> {
+  const set = { data, model: values.model, augment, augmentKimg: values.kimg, batch, steps: to, sampleEvery: 0 };
+  const given = Object.entries(set).map(([key, value]) => ({ key, value, where: `--${key}` }));
+  const options = assignOptions('stylegan2', stylegan2, given);
+  const training = (await stylegan2.create({ device, options })) as Training;
+  const path = join(values.out, `${values.model}-${values.images}-${augment}`);
+  const folder = await openFolder(path, { create: true });
+  const { lines } = await train({ device, training, folder, options });
+  const { realSigns, augmentation } = lines.at(-1)!.losses;
+  const { average, discriminator } = training.modules as unknown as {
+    average: Generator;
+    discriminator: Discriminator;
+  };
+  const programs = new Programs(device);
+  const compute: Compute = async (name, body) => programs.run(name, body);
+  const metrics = await generatorMetrics({
+    device,
+    generator: average,
+    data: 'faces',
+    count: MEASURED,
+    seed: 1,
+    metrics: 'fid,kid,pr',
+  });
+  const measured = Object.values(await metrics.measure(compute, folder));
+  programs.release();
+  const { values: logits } = await inBatches(device, UNSEEN, (first, size) =>
+    discriminator.forward(renderFaces(device, heldOutFaces(first, size - (size % 4)), SIZE).image),
+  );
+  const unseen = logits.reduce((sum, logit) => sum + Math.sign(logit), 0) / logits.length;
+  const cells = [realSigns, unseen, augmentation, ...measured].map(value => value.toFixed(4));
+  console.log(`| ${augment} | ${(to * batch) / 1000} | ${cells.join(' | ')} |`);
+}
