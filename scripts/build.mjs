@@ -27,7 +27,7 @@ async function buildBundles() {
   // same classes as the command that runs it.
   const node = build({
     ...shared,
-    entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
+    entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts', decodeWorker: 'src/data/decodeWorker.node.ts' },
     platform: 'node',
     target: 'node20',
     packages: 'external',

@@ -4,8 +4,11 @@ import path from 'node:path';
 import { zipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { decodeSquare } from '../src/data/decoder.node.ts';
 import { loadImages, openImages } from '../src/data/imageFolder.ts';
 import type { ImageBatch, ImageSampler } from '../src/data/imageSampler.ts';
+import { decodeSquare as decodeHere } from '../src/data/square.ts';
+import { UserError } from '../src/io/errors.ts';
 
 let scratch: string;
 /** 23 one-coloured images, red = 10 n, in two folders, and two damaged ones. */
@@ -159,6 +162,27 @@ describe('loadImages', () => {
     fs.rmSync(path.join(folder, 'b.png'));
     expect((await images.sampler({ batch: 3, seed: 1 }).next()).indices).toEqual([0, 0, 0]);
     expect(skipped).toEqual([expect.stringMatching(/^b\.png cannot be read: ENOENT/)]);
+  });
+
+  test('worker threads give what the main one would, pixels and errors, many at a time', async () => {
+    const noise = Uint8Array.from({ length: 90 * 60 * 3 }, (_, i) => (i * i * 31) >> 5);
+    const files = await Promise.all(
+      [60, 90].map(width =>
+        sharp(noise, { raw: { width, height: 5400 / width, channels: 3 } })
+          .jpeg()
+          .toBuffer(),
+      ),
+    );
+    const tasks = Array.from({ length: 24 }, (_, i) => ({ bytes: files[i % 2], size: 8 + i }));
+    const wanted = await Promise.all(tasks.map(({ bytes, size }) => decodeHere(bytes, 'a.jpg', size)));
+    const before = process.getActiveResourcesInfo().filter(name => name === 'MessagePort').length;
+    const decoding = tasks.map(({ bytes, size }) => decodeSquare(bytes, 'a.jpg', size));
+    // As long as they work, threads keep the process alive.
+    expect(process.getActiveResourcesInfo().filter(name => name === 'MessagePort').length).toBeGreaterThan(before);
+    expect(await Promise.all(decoding)).toEqual(wanted);
+    const cut = decodeSquare(files[0].subarray(0, 400), 'cut.jpg', 8);
+    await expect(cut).rejects.toThrow(/^cut\.jpg is a damaged JPEG image: /);
+    await expect(cut).rejects.toBeInstanceOf(UserError);
   });
 
   test('the order depends on the seed alone, not on how far ahead is decoded', async () => {

@@ -10,6 +10,7 @@ import type { StyleGan2Config } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator } from '../src/models/stylegan2/generator.ts';
 import { repeatLatent } from '../src/models/stylegan2/latents.ts';
+import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { dLogisticReal } from '../src/train/adversarial.ts';
@@ -186,6 +187,13 @@ describe('architectures of the discriminator', () => {
     const [orig, skip] = [built('orig'), built('skip')];
     const own = [...skip.parameters().keys()].filter(key => !orig.parameters().has(key));
     expect(own).toEqual([0, 1].flatMap(i => [`from_rgbs.${i}.0.weight`, `from_rgbs.${i}.1.bias`]));
+    expect(skip.state().size).toBe(orig.state().size + 4);
+    const { key } = nvlabsDiscriminator(skip);
+    expect(['b16.fromrgb.bias', 'b8.fromrgb.weight', 'b4.fromrgb.bias'].map(key)).toEqual([
+      'convs.0.1.bias',
+      'from_rgbs.0.0.weight',
+      'from_rgbs.1.1.bias',
+    ]);
     expect(skip.parameters().get('from_rgbs.0.0.weight')!.shape).toEqual([4, 3, 1, 1]);
     const last = await skip.state().get('from_rgbs.1.0.weight')!.value.read();
     // Where the blocks give nothing, the last layers get the image at 4 pixels through the last to-features layer.
@@ -194,7 +202,7 @@ describe('architectures of the discriminator', () => {
     const calls = recorded(skip, 'final_conv');
     const got = await read(() => {
       skip.forward(images());
-      const filter = skip.state().get('shrink.kernel')!.value;
+      const filter = skip.state().get('convs.1.conv2.0.kernel')!.value;
       const half = (x: Tensor) => ops.upfirdn2d(x, filter, { down: 2, pad: [1, 1] });
       const small = half(half(images()));
       const weight = gpu.device.tensor(

@@ -2,17 +2,15 @@
  * Real photographs as training data: the images of a folder or a zip, of any size, as they lie there.
  *
  * An image is decoded, cropped to its central square (of the shorter side), resized as Pillow's bilinear does, and
- * scaled to v / 127.5 - 1. Decoding runs ahead of the training and off the main thread: sharp decodes on a thread pool
- * of its own in Node, and the browser's decoders are threads of the browser, so workers of ours would only add a copy
- * of every image and a second bundle. What is left to the main thread is the resizing: 0.1 ms for a 64×64 image, some
- * 15 ms for a 1024×1024 one.
+ * scaled to v / 127.5 - 1. All but the last runs ahead of the training and off the main thread: in Node on worker
+ * threads. A browser decodes on threads of its own; there the resizing is left to the Worker that trains: 0.1 ms for an
+ * image of 64×64, some 15 ms for one of 1024×1024.
  */
+import { decodeSquare } from '#decoder';
 import { UserError } from '../io/errors.ts';
 import { BlobFile, openFile, openFolder, pathKind } from '../io/files.ts';
-import { decodeImage, type Rgb8 } from '../io/images.ts';
 import { readZip } from '../io/zip.ts';
 import { ImageSampler, type ImageSamplerOptions } from './imageSampler.ts';
-import { resize } from './resize.ts';
 
 /** An image file that has not been read yet. */
 export interface ImageEntry {
@@ -90,8 +88,7 @@ export class ImageFolder {
     if (this.#skipped.has(index)) return undefined;
     const entry = this.entries[index];
     try {
-      const square = centralSquare(await decodeImage(await entry.read(), entry.name));
-      return resize({ ...square, channels: 3 }, this.size, this.size).data;
+      return await decodeSquare(await entry.read(), entry.name, this.size);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       if (!this.#skipped.has(index)) this.#onSkip?.(error.message);
@@ -104,20 +101,6 @@ export class ImageFolder {
   sampler(options: ImageSamplerOptions): ImageSampler {
     return new ImageSampler(this, options);
   }
-}
-
-/** The square of the shorter side in the middle; where that is between two pixels, the one to the left or top. */
-function centralSquare({ width, height, data }: Rgb8): Rgb8 {
-  const side = Math.min(width, height);
-  if (width === height) return { width, height, data };
-  const left = Math.floor((width - side) / 2);
-  const top = Math.floor((height - side) / 2);
-  const square = new Uint8Array(3 * side * side);
-  for (let y = 0; y < side; y++) {
-    const start = 3 * ((top + y) * width + left);
-    square.set(data.subarray(start, start + 3 * side), 3 * y * side);
-  }
-  return { width: side, height: side, data: square };
 }
 
 async function folderFiles(path: string): Promise<Omit<ImageEntry, 'label'>[]> {

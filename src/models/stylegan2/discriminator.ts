@@ -53,7 +53,7 @@ interface ConvLayerOptions {
 
 /** gain · lrelu(equalised convolution + bias). */
 class ConvLayer extends Module {
-  private readonly blur: Fir | undefined;
+  readonly blur: Fir | undefined;
   private readonly conv: EqualConv;
   private readonly activation: Bias;
   private readonly clamp: number | undefined;
@@ -75,6 +75,8 @@ class ConvLayer extends Module {
   }
 }
 
+const HALF = { down: 2, pad: [1, 1] } as const;
+
 /** A block that halves the size: conv2(conv1(x)), in residual networks (conv2(conv1(x)) + skip(x)) / √2. */
 class Block extends Module {
   private readonly conv1: ConvLayer;
@@ -87,7 +89,7 @@ class Block extends Module {
     this.conv2 = this.child('conv2', new ConvLayer(inChannels, outChannels, 3, { down: true, clamp }));
     if (!isResidual) return;
     // Decimated before the 1×1 convolution: the paper's blur and strided convolution at a quarter of the cost.
-    const shrink = new Fir({ down: 2, pad: [1, 1] });
+    const shrink = new Fir(HALF);
     const project = new EqualConv(inChannels, outChannels, 1, {});
     this.skip = { shrink, project };
     this.child('skip', new Sequential([shrink, project]));
@@ -96,6 +98,11 @@ class Block extends Module {
   /** Its layers, from the image on. */
   get layers(): Module[] {
     return [this.conv1, this.conv2, ...(this.skip ? [this.skip.project] : [])];
+  }
+
+  /** The image by the filter of its blur. */
+  halved(image: Tensor): Tensor {
+    return this.conv2.blur!.forward(image, HALF);
   }
 
   forward(x: Tensor): Tensor {
@@ -138,9 +145,8 @@ export function minibatchStddev(x: Tensor, group = 4): Tensor {
 export class Discriminator extends Module {
   private readonly fromRgb: ConvLayer;
   private readonly blocks: readonly Block[];
-  /** Of lower resolutions, and what halves the image for them; empty but with 'skip'. */
+  /** Of lower resolutions; empty but with 'skip'. */
   private readonly fromRgbs: readonly ConvLayer[] = [];
-  private readonly shrink = new Fir({ down: 2, pad: [1, 1] });
   private readonly finalConv: ConvLayer;
   private readonly finalLinear: Sequential;
 
@@ -162,7 +168,6 @@ export class Discriminator extends Module {
       // As in the reference implementation, the last of them has no limit.
       const fromRgbs = below.map(r => new ConvLayer(3, channels[r], 1, { clamp: r === 4 ? undefined : clamp }));
       this.fromRgbs = this.child('from_rgbs', new List(fromRgbs)).items;
-      this.child('shrink', this.shrink);
     }
     this.finalConv = this.child('final_conv', new ConvLayer(last + 1, last, 3, { clamp }));
     const dense = [new EqualLinear(16 * last, last, { activate: true }), new EqualLinear(last, 1)];
@@ -179,7 +184,7 @@ export class Discriminator extends Module {
     for (const [i, block] of this.blocks.entries()) {
       x = segment(this.options, y => block.forward(y), x);
       if (this.fromRgbs.length === 0) continue;
-      image = this.shrink.forward(image);
+      image = block.halved(image);
       x = ops.add(
         x,
         segment(this.options, y => this.fromRgbs[i].forward(y), image),

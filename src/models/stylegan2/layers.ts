@@ -6,6 +6,12 @@ import { Module, type Parameter } from '../module.ts';
 /** outer([1, 3, 3, 1]) / 64: the low-pass filter of all resampling in StyleGAN2. */
 const FILTER = [1, 3, 3, 1].flatMap(a => [1, 3, 3, 1].map(b => (a * b) / 64));
 
+interface Resampling {
+  readonly pad: readonly [number, number];
+  readonly up?: number;
+  readonly down?: number;
+}
+
 /**
  * The filter as a module, resampling by `up` or `down`; the gain is part of the stored kernel, as in official files.
  */
@@ -13,7 +19,7 @@ export class Fir extends Module {
   private readonly kernel: Parameter;
 
   constructor(
-    private readonly options: { readonly pad: readonly [number, number]; readonly up?: number; readonly down?: number },
+    private readonly options: Resampling,
     gain = 1,
   ) {
     super();
@@ -21,8 +27,8 @@ export class Fir extends Module {
   }
 
   /** [N, C, H, W] → [N, C, H', W'] */
-  forward(x: Tensor): Tensor {
-    return ops.upfirdn2d(x, this.kernel.value, this.options);
+  forward(x: Tensor, options: Resampling = this.options): Tensor {
+    return ops.upfirdn2d(x, this.kernel.value, options);
   }
 }
 

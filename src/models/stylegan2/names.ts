@@ -45,11 +45,13 @@ export function generatorKey(name: string): string | undefined {
 /** The discriminator's key for an NVlabs name, for images of `size`; empty or undefined where it has none. */
 export function discriminatorKey(name: string, size: number): string | undefined {
   const [, resolution, layer, rest] = /^b(\d+)\.(\w+)\.(weight|bias|resample_filter)$/.exec(name) ?? [];
-  const block = `convs.${Math.log2(size / Number(resolution)) + 1}`;
+  const level = Math.log2(size / Number(resolution));
+  const block = `convs.${level + 1}`;
+  const fromRgb = level === 0 ? 'convs.0' : `from_rgbs.${level - 1}`;
   const last: Readonly<Record<string, string>> = { fc: 'final_linear.0', out: 'final_linear.1' };
   if (last[layer]) return `${last[layer]}.${rest}`;
   const parts: Readonly<Record<string, readonly [filter: string, weight: string, bias: string]>> = {
-    fromrgb: ['', 'convs.0.0', 'convs.0.1'],
+    fromrgb: ['', `${fromRgb}.0`, `${fromRgb}.1`],
     conv0: ['', `${block}.conv1.0`, `${block}.conv1.1`],
     conv1: [`${block}.conv2.0`, `${block}.conv2.1`, `${block}.conv2.2`],
     skip: [`${block}.skip.0`, `${block}.skip.1`, ''],
