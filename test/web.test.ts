@@ -76,14 +76,14 @@ const state = (wanted: string) =>
   );
 const press = (id: string) => page.locator(`#${id}:enabled`).click();
 
-/** Presses Start with the settings of this test, and agrees to replace the run in storage. */
-async function start(): Promise<void> {
+/** Presses Start with a recipe and settings, and agrees to replace the run in storage. */
+async function start(recipe = 'perceptual', settings: Readonly<Record<string, string>> = SETTINGS): Promise<void> {
   await page.waitForSelector('#start:enabled');
-  await page.select('#recipe', 'perceptual');
+  await page.select('#recipe', recipe);
   await page.$eval('details', details => {
     details.open = true;
   });
-  for (const [key, value] of Object.entries(SETTINGS)) await page.locator(`#setting-${key}`).fill(value);
+  for (const [key, value] of Object.entries(settings)) await page.locator(`#setting-${key}`).fill(value);
   const replaces = (await text('storage-text')) !== 'None yet.';
   await press('start');
   if (replaces) await page.locator('#confirm-yes').click();
@@ -146,18 +146,22 @@ test('a training in the page: the loss falls, and equals that of Node', async ()
   expect(await text('storage-text')).toContain(`perceptual-${SETTINGS.size}.safetensors`);
   expect(await page.$$eval('#loss path.curve', curves => curves.length)).toBeGreaterThan(1);
 
+  expect(distance(whole, await trainedInNode())).toBeLessThan(FLOAT_ERROR);
+});
+
+/** The losses of the run in the page's storage, trained in Node. */
+async function trainedInNode(): Promise<number[][]> {
   const { recipe, options } = JSON.parse(await stored('config.json'));
   const device = await Device.open({ adapter: ADAPTER });
   try {
     const training = await recipes[recipe].create({ device, options });
-    const folder = await openFolder(join(scratch, 'node'), { create: true });
+    const folder = await openFolder(join(scratch, `node-${recipe}`), { create: true });
     const { lines } = await train({ device, training, folder, options });
-    const node = lines.map(({ losses }) => Object.values(losses));
-    expect(distance(whole, node)).toBeLessThan(FLOAT_ERROR);
+    return lines.map(({ losses }) => Object.values(losses));
   } finally {
     device.destroy();
   }
-});
+}
 
 test('a run that was paused goes on to the same losses', async () => {
   await start();
@@ -281,6 +285,32 @@ test('a run goes on after the page was closed, and by itself after the GPU proce
   await state('Finished');
   expect(await text('log')).toMatch(/device was lost.*going on from the last checkpoint/);
   expect(lossesOf(await stored('log.jsonl'))).toEqual(whole);
+});
+
+test('StyleGAN2 trains in the page as in Node: five steps with both regularisers', async () => {
+  await start('stylegan2', { model: 'micro16', steps: '5', batch: '4', sampleEvery: '0' });
+  await state('Finished');
+  const { options } = JSON.parse(await stored('config.json'));
+  // What follows from the model, and the page's own defaults.
+  expect(options).toMatchObject({
+    config: 'small',
+    model: 'micro16',
+    size: 16,
+    steps: 5,
+    sampleEvery: 0,
+    saveEvery: 50,
+  });
+  const inPage = lossesOf(await stored('log.jsonl'));
+  // Regularisers are logged in the steps that they are computed in: the first and the fifth.
+  expect(inPage.map(row => row.length)).toEqual([5, 2, 2, 2, 4]);
+  const inNode = (await trainedInNode()).map(row => row.filter(Number.isFinite));
+  console.log(
+    'distances',
+    inPage.map((row, i) => distance([row], [inNode[i]])),
+    inPage,
+    inNode,
+  );
+  expect(distance(inPage, inNode)).toBeLessThan(FLOAT_ERROR);
 });
 
 test('the operations agree with PyTorch in the page too', async () => {
