@@ -10,7 +10,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { packFaces, renderFaces, sampleFaces } from '../src/data/faces.ts';
+import { renderFaces, sampleFaces } from '../src/data/faces.ts';
 import { openFolder } from '../src/io/files.ts';
 import type { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import type { Generator } from '../src/models/stylegan2/generator.ts';
@@ -56,10 +56,11 @@ device.destroy();
 async function writeFaces(folder: string, count: number): Promise<void> {
   if (existsSync(folder)) return;
   const all = Math.ceil((count * 20) / 19);
-  const { values } = await inBatches(device, all, (first, size) => {
-    const packed = packFaces(sampleFaces(1 + first / BATCH, size, { seed: 9 }));
-    return renderFaces(device, device.tensor(packed, [packed.length]), SIZE).image;
-  });
+  const { values } = await inBatches(
+    device,
+    all,
+    (first, size) => renderFaces(device, sampleFaces(1 + first / BATCH, size, { seed: 9 }), SIZE).image,
+  );
   const pixels = SIZE * SIZE;
   for (let n = 0; n < all; n++) {
     const data = Uint8Array.from({ length: 3 * pixels }, (_, i) =>
