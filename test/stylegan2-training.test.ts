@@ -5,11 +5,13 @@ import { describe, expect, test, vi } from 'vitest';
 import * as ops from '../src/autograd/index.ts';
 import { v } from '../src/cli/goldens/format.ts';
 import { readSafetensors, type SafetensorsSource, writeSafetensors } from '../src/io/safetensors.ts';
+import { foreignState, readForeign } from '../src/models/foreign/read.ts';
 import { initialize, type Module, readStateDict } from '../src/models/module.ts';
 import type { StyleGan2Config } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator } from '../src/models/stylegan2/generator.ts';
-import { repeatLatent } from '../src/models/stylegan2/latents.ts';
+import { inferConfig } from '../src/models/stylegan2/inference.ts';
+import { LatentAverage, repeatLatent } from '../src/models/stylegan2/latents.ts';
 import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
@@ -17,6 +19,7 @@ import { dLogisticReal } from '../src/train/adversarial.ts';
 import { Adam } from '../src/train/optimizers.ts';
 import { assignOptions } from '../src/train/options.ts';
 import { MicroBatches } from '../src/train/recipes/stylegan2/microBatches.ts';
+import { loadStart } from '../src/train/recipes/stylegan2/start.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import { StepWords } from '../src/train/ring.ts';
 import type { Options, Training } from '../src/train/training.ts';
@@ -328,6 +331,29 @@ describe('a training of others’ weights', () => {
     expect(messages).toEqual([]);
   });
 
+  test.each(['nvlabs-4.pkl', 'rosinality.pt'])('from the %s of another project', async name => {
+    const path = join(import.meta.dirname, 'fixtures', 'foreign', name);
+    const file = await readForeign(path);
+    const limit = file.metadata['g_ema.conv_clamp'];
+    const own = inferConfig(await foreignState(file, 'g_ema.'), { source: name });
+    const config = { ...own, ...(limit === undefined ? {} : { convClamp: Number(limit) }) };
+    const networks = {
+      generator: new Generator(config),
+      average: new Generator(config),
+      discriminator: new Discriminator(config),
+      latentAverage: new LatentAverage(config.wDim),
+    };
+    for (const network of Object.values(networks)) initialize(network, gpu.device);
+    await loadStart(path, networks, message => expect(message).toBe(''));
+    for (const [network, prefix] of [
+      [networks.average, 'g_ema.'],
+      [networks.discriminator, 'd.'],
+    ] as const) {
+      const state = await readStateDict(network);
+      for (const [key, { data }] of await foreignState(file, prefix)) expectClose(state.get(key)!.data, data, 0);
+    }
+  });
+
   test('from a file: a generator alone, or everything; what is not in it is made', async () => {
     const { training: source } = await created({});
     const { average, discriminator } = source.modules;
@@ -364,7 +390,7 @@ describe('a training of others’ weights', () => {
       expect(created({ from, ...options })).rejects.toThrow(message);
     await refused('nowhere.safetensors', /^There is no file nowhere\.safetensors: check the path$/);
     await refused(root, /: no run \(no config\.json\); name a run or a file$/);
-    await refused(write('d.safetensors', d), /d\.safetensors: there is no generator in it \(no g_ema\.input\.input\)$/);
+    await refused(write('d.safetensors', d), /d\.safetensors: there is no StyleGAN2 generator in it$/);
     await refused(all, /all\.safetensors: a generator of 16 pixels, the training is of 32; give --size 16$/, {
       model: 'tiny32',
     });
@@ -373,8 +399,21 @@ describe('a training of others’ weights', () => {
     );
     await refused(
       write('narrow.safetensors', narrow),
-      /narrow\.safetensors \(average\): "to_rgb1\.bias" is \[1, 3\], the model wants \[1, 3, 1, 1\]$/,
+      /narrow\.safetensors \(g_ema\.\): "to_rgb1\.bias" is \[1, 3\], the model wants \[1, 3, 1, 1\]$/,
     );
+    const deep: [string, SafetensorsSource][] = ['weight', 'bias'].map(key => [
+      `g_ema.style.3.${key}`,
+      g.find(([name]) => name === `g_ema.style.2.${key}`)![1],
+    ]);
+    await refused(
+      write('deep.safetensors', [...g, ...deep]),
+      /deep\.safetensors: a generator with 3 mapping layers, the training's has 2; give --set mappingLayers=3$/,
+    );
+    const limited = join(root, 'limited.safetensors');
+    const metadata = { 'wgrad.kind': 'stylegan2', 'g_ema.conv_clamp': '256' };
+    writeFileSync(limited, Buffer.concat(writeSafetensors(new Map([...g, ...d]), { metadata })));
+    await refused(limited, /: its layers are limited to ±256, which is a part of them; give --set convClamp=256$/);
+    await created({ from: limited, convClamp: 256 });
     writeFileSync(join(root, 'broken.safetensors'), readFileSync(all).subarray(0, 5000));
     await refused(join(root, 'broken.safetensors'), /broken\.safetensors is truncated/);
     mkdirSync(join(root, 'new'));

@@ -19,6 +19,8 @@ export const defaults = {
   architecture: 'resnet',
   /** Images whose deviation the discriminator sees as one. */
   mbstdGroup: 4,
+  /** What activated layers are limited to, as in networks of NVlabs; null for no limit. */
+  convClamp: null,
   /** Layers of the discriminator, from the image on, that are not trained (Mo et al. 2020, "Freeze the Discriminator"). */
   freezeD: 0,
   /** Weights to start from: a checkpoint file, or the folder of a run. */
@@ -165,8 +167,12 @@ function namedModel(model: string): StyleGan2Config {
 
 /** The networks that the settings name. @throws UserError where there are none such */
 export function networkOf(options: Readonly<Options>): StyleGan2Config {
-  const { model, size, fmaps, mappingLayers, architecture, mbstdGroup } = options;
-  const own = { architecture, mbstdGroup } as Pick<StyleGan2Config, 'architecture' | 'mbstdGroup'>;
+  const { model, size, fmaps, mappingLayers, architecture, mbstdGroup, convClamp } = options;
+  const own = {
+    architecture: architecture as StyleGan2Config['architecture'],
+    mbstdGroup: Number(mbstdGroup),
+    ...(typeof convClamp === 'number' ? { convClamp } : {}),
+  };
   if (model === 'f') {
     const network = configF(Number(size), 32768 * Number(fmaps ?? 1));
     return { ...network, ...own, mappingLayers: Number(mappingLayers ?? network.mappingLayers) };
