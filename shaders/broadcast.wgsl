@@ -1,6 +1,6 @@
-// w[i] = f(x[ix(i)], y[iy(i)]), or f(x[ix(i)], y[iy(i)], z[iz(i)]): elementwise with broadcasting
+// result[i] = f(x[ix(i)], y[iy(i)]), or f(x[ix(i)], y[iy(i)], z[iz(i)]): elementwise with broadcasting
 //
-// 0: x     1: y     with three OPERANDS then z; last w  [size], row-major over `shape`
+// 0: x     1: y     2: result  [size], row-major over `shape`; with three OPERANDS z comes before it
 // The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. Where four
 // divides the last axis, ELEMENT is vec4f, which that axis and `size` are counted in; an operand is then taken in
 // vectors (TYPE0 is that of x, and so on), in which its strides are, or, where it is repeated along that axis, as

@@ -27,7 +27,8 @@
 // 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
 //: let HALF_RESULT = 0
-// 1 where bias and activation follow, demodulation, and noise: see conv_epilogue.wgsl, which is put behind this file.
+// 1 where bias and activation follow, demodulation, and noise: see conv_epilogue.wgsl, which is put behind this file
+// with conv_store.wgsl.
 //: let EPILOGUE = 0
 //: let SCALED = 0
 //: let NOISY = 0
@@ -94,23 +95,6 @@ alias Stored = Result;
 @group(0) @binding($(3 + EPILOGUE + SCALED + 2 * NOISY + STYLED)) var<uniform> params: Params;
 
 const BLOCK = 16u;
-
-fn store(sample: u32, channel: u32, row: u32, column: u32, sum: vec4f) {
-  if (row >= params.out_height || column >= params.out_width) {
-    return;
-  }
-  let pixel = row * params.out_width + column;
-  let value = epilogue(sum, sample, channel, pixel);
-  let at = (sample * params.out_channels + channel) * params.out_height * params.out_width + pixel;
-//: if VECTOR_OUTPUT
-  output[at / 4] = Stored(value);
-//: else
-  output[at] = Stored(value.x);
-  if (column + 1 < params.out_width) { output[at + 1] = Stored(value.y); }
-  if (column + 2 < params.out_width) { output[at + 2] = Stored(value.z); }
-  if (column + 3 < params.out_width) { output[at + 3] = Stored(value.w); }
-//: end
-}
 
 @compute @workgroup_size($WORKGROUP)
 fn main(
@@ -244,9 +228,12 @@ fn main(
   }
 //: for o in 0..OUTPUTS
   if (first + $o <= last) {
+    let channel = group * group_outputs + first + $o;
+    let out_plane = sample * params.out_channels + channel;
 //: for r in 0..ROWS
 //: for v in 0..VECTORS
-    store(sample, group * group_outputs + first + $o, row + $r, column + $(4 * v), y$(o)_$(r)_$v);
+    store(out_plane, row + $r, column + $(4 * v),
+      epilogue(y$(o)_$(r)_$v, sample, channel, (row + $r) * params.out_width + column + $(4 * v)));
 //: end
 //: end
   }

@@ -1,15 +1,16 @@
-// y = gain * lrelu(sum * d[n, o] + strength * noise[n, pixel] + bias[o]), with lrelu(v) = v where v > 0, else slope * v
-// What follows a convolution's sums before they are stored: bias and activation, and of a styled layer demodulation and
-// noise (Karras et al. 2020, section 2.2). Put behind conv2d.wgsl or gemm_conv2d.wgsl, whose params it reads; there a
-// lane calls it for four neighbouring pixels of an output channel. Without EPILOGUE it changes nothing; a workgroup is
-// that of the file before.
+// y = gain * lrelu(sum * scale[n, o] + noise_strength * noise[n, pixel] + bias[o])
+// What follows a convolution's sums before they are stored: bias and activation, lrelu(v) = v where v > 0 and else
+// slope * v, and of a styled layer demodulation and noise (Karras et al. 2020, section 2.2). Put behind the file of a
+// convolution, whose params it reads and which says EPILOGUE, SCALED and NOISY; there a lane calls it for four
+// neighbouring pixels of an output channel, or for one. Without EPILOGUE it changes nothing; a workgroup is that of the
+// file before.
 //
-// 3: bias  [O]     then, if SCALED, d  [N, O], and, if NOISY, noise  [1 or N, OH, OW] and strength  [1]
+// 3: bias  [O]     then, if SCALED, scale  [N, O], and, if NOISY, noise  [1 or N, OH, OW] and noise_strength  [1]
 //
 //: if EPILOGUE
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 //: if SCALED
-@group(0) @binding($(4)) var<storage, read> scale: array<f32>;
+@group(0) @binding(4) var<storage, read> scale: array<f32>;
 //: end
 //: if NOISY
 @group(0) @binding($(4 + SCALED)) var<storage, read> noise: array<f32>;

@@ -21,7 +21,8 @@
 // The least of (f + PAD - b) / STRIDE, and one more than the largest.
 //: let FIRST = 0
 //: let LAST = 2
-// 1 where W, or OW, is a multiple of 4: lines are then read, or written, as aligned vectors.
+// 1 where W, or OW, is a multiple of 4: lines are then read, or written, as aligned vectors. They
+// are written by conv_store.wgsl, which is put behind this file.
 //: let VECTOR_INPUT = 0
 //: let VECTOR_OUTPUT = 0
 // How far the window's first pixel lies behind the start of a vector: FIRST modulo 4 with VECTOR_INPUT, else 0.
@@ -75,21 +76,6 @@ alias Stored = Result;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
-
-fn store(plane: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.out_height || column >= params.out_width) {
-    return;
-  }
-  let at = (plane * params.out_height + row) * params.out_width + column;
-//: if VECTOR_OUTPUT
-  output[at / 4] = Stored(value);
-//: else
-  output[at] = Stored(value.x);
-  if (column + 1 < params.out_width) { output[at + 1] = Stored(value.y); }
-  if (column + 2 < params.out_width) { output[at + 2] = Stored(value.z); }
-  if (column + 3 < params.out_width) { output[at + 3] = Stored(value.w); }
-//: end
-}
 
 @compute @workgroup_size($WORKGROUP)
 fn main(

@@ -21,7 +21,8 @@
 // The least of (f + PAD - b) / STRIDE, and one more than the largest.
 //: let FIRST = 0
 //: let LAST = 2
-// 1 where OW is a multiple of 4: lines are then written as aligned vectors.
+// 1 where OW is a multiple of 4: lines are then written as aligned vectors, by conv_store.wgsl, which is put behind
+// this file.
 //: let VECTOR_OUTPUT = 0
 // 1 where the operands are stored as f16, and where the result is; sums are always f32.
 //: let HALF = 0
@@ -69,21 +70,6 @@ alias Stored = Result;
 @group(0) @binding(1) var<storage, read> weight: array<Number>;
 @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
-
-fn store(plane: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.out_height || column >= params.out_width) {
-    return;
-  }
-  let at = (plane * params.out_height + row) * params.out_width + column;
-//: if VECTOR_OUTPUT
-  output[at / 4] = Stored(value);
-//: else
-  output[at] = Stored(value.x);
-  if (column + 1 < params.out_width) { output[at + 1] = Stored(value.y); }
-  if (column + 2 < params.out_width) { output[at + 2] = Stored(value.z); }
-  if (column + 3 < params.out_width) { output[at + 3] = Stored(value.w); }
-//: end
-}
 
 @compute @workgroup_size($LANES)
 fn main(
@@ -178,7 +164,7 @@ fn main(
 
 //: for o in 0..OUTPUTS
   if (first + $(o * LANES) <= last) {
-    let plane$o = sample * params.out_channels + group * group_outputs + first + $(o * LANES);
+    let out_plane = sample * params.out_channels + group * group_outputs + first + $(o * LANES);
 //: for r in 0..ROWS
 //: for v in 0..VECTORS
 //: for m in 0..STRIDE
@@ -186,7 +172,7 @@ fn main(
 //: let j = i + 1
 //: let k = i + 2
 //: let l = i + 3
-    store(plane$o, row + $r * params.stride_y, column * $STRIDE + $(4 * v * STRIDE + 4 * m), vec4f(
+    store(out_plane, row + $r * params.stride_y, column * $STRIDE + $(4 * v * STRIDE + 4 * m), vec4f(
       y$(o)_$(r)_$(v)_$(i % STRIDE)[$(i / STRIDE)],
       y$(o)_$(r)_$(v)_$(j % STRIDE)[$(j / STRIDE)],
       y$(o)_$(r)_$(v)_$(k % STRIDE)[$(k / STRIDE)],

@@ -1,7 +1,8 @@
 // y[n, o, i, j] = sum over c, a, b
 //                 of x[n, g * CG + c, i * STRIDE_Y + a - pad_y, j * STRIDE_X + b - pad_x] * w[o, c, a, b]
 // Cross-correlation as a product of matrices (implicit GEMM), the operands of gemm.wgsl: the rows are the OG output
-// channels of group g, the columns the pixels (n, i, j), and k counts the taps (c, a, b).
+// channels of group g, the columns the pixels (n, i, j), and k counts the taps (c, a, b). gemm_conv_input.wgsl is put
+// behind.
 //
 // 0: x  [N, C, H, W]     1: w  [O, CG, KH, KW]     2: y  [splits, N, O, OH, OW]
 // The steps from one output channel, input channel and tap of w to the next are parameters: with others, w is read as
@@ -96,13 +97,6 @@ fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
   return select(vec4f(0), vec4f(value), vec4u(0, 1, 2, 3) < vec4u(rows - row));
 }
 
-fn pixel(plane: i32, row: i32, column: i32) -> f32 {
-  if (row < 0 || row >= params.height || column < 0 || column >= params.width) {
-    return 0;
-  }
-  return f32(input[(plane + row) * params.width + column]);
-}
-
 /// Four pixels that meet one tap.
 fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
   let area = params.out_height * params.out_width;
@@ -111,33 +105,16 @@ fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
     return vec4f(0);
   }
   let channel = z / params.splits * (params.channels / params.groups) + k / $(KH * KW);
-  let a = i32(k % $(KH * KW) / $KW) - params.pad_y;
-  let b = i32(k % $KW) - params.pad_x;
-//: if VECTOR_OUTPUT
-  let plane = i32(column / area * params.channels + channel) * params.height;
-  let i = i32(column % area / params.out_width) * $STRIDE_Y + a;
-  let j = i32(column % params.out_width) * $STRIDE_X + b;
-  let value = vec4f(
-    pixel(plane, i, j), pixel(plane, i, j + $STRIDE_X), pixel(plane, i, j + $(2 * STRIDE_X)),
-    pixel(plane, i, j + $(3 * STRIDE_X)));
+  let value = input_pixels(column, columns, channel, k % $(KH * KW));
 //: if STYLED
+//: if VECTOR_OUTPUT
   return value * styles[column / area * params.channels + channel];
 //: else
-  return value;
+  let at = min(column + vec4u(0, 1, 2, 3), vec4u(columns - 1)) / area * params.channels + channel;
+  return value * vec4f(styles[at.x], styles[at.y], styles[at.z], styles[at.w]);
 //: end
 //: else
-  let at = min(column + vec4u(0, 1, 2, 3), vec4u(columns - 1));
-  let plane = vec4i(at / area * params.channels + channel) * params.height;
-  let i = vec4i(at % area / params.out_width) * $STRIDE_Y + a;
-  let j = vec4i(at % params.out_width) * $STRIDE_X + b;
-  let value = vec4f(
-    pixel(plane.x, i.x, j.x), pixel(plane.y, i.y, j.y), pixel(plane.z, i.z, j.z), pixel(plane.w, i.w, j.w));
-//: if STYLED
-  let s = at / area * params.channels + channel;
-  return value * vec4f(styles[s.x], styles[s.y], styles[s.z], styles[s.w]);
-//: else
   return value;
-//: end
 //: end
 }
 

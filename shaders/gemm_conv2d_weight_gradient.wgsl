@@ -2,7 +2,7 @@
 //                 of v[n, o, i, j] * x[n, g * CG + c, i * STRIDE_Y + a - pad_y, j * STRIDE_X + b - pad_x]
 // The gradient of conv2d to its weight as a product of matrices (implicit GEMM), v being the gradient of its output;
 // the operands of gemm.wgsl: the rows are the OG output channels of group g, the columns the taps (c, a, b), and k
-// counts the pixels (n, i, j).
+// counts the pixels (n, i, j). gemm_conv_input.wgsl is put behind.
 //
 // 0: x  [N, C, H, W]     1: v  [N, O, OH, OW]     2: u  [splits, O, CG, KH, KW]
 // workgroup.z counts groups x splits of k, which a second kernel adds in a fixed order.
@@ -76,39 +76,13 @@ fn load_a(z: u32, row: u32, k: u32, end: u32) -> vec4f {
 //: end
 }
 
-fn pixel(plane: i32, row: i32, column: i32) -> f32 {
-  if (row < 0 || row >= params.height || column < 0 || column >= params.width) {
-    return 0;
-  }
-  return f32(input[(plane + row) * params.width + column]);
-}
-
 /// The input at one tap of four pixels.
 fn load_b(z: u32, k: u32, column: u32, end: u32) -> vec4f {
   let channels = params.channels / params.groups;
   if (column >= channels * $(KH * KW) || k >= end) {
     return vec4f(0);
   }
-  let area = params.out_height * params.out_width;
-  let channel = z / params.splits * channels + column / $(KH * KW);
-  let a = i32(column % $(KH * KW) / $KW) - params.pad_y;
-  let b = i32(column % $KW) - params.pad_x;
-//: if VECTOR_OUTPUT
-  let plane = i32(k / area * params.channels + channel) * params.height;
-  let i = i32(k % area / params.out_width) * $STRIDE_Y + a;
-  let j = i32(k % params.out_width) * $STRIDE_X + b;
-  return vec4f(
-    pixel(plane, i, j), pixel(plane, i, j + $STRIDE_X), pixel(plane, i, j + $(2 * STRIDE_X)),
-    pixel(plane, i, j + $(3 * STRIDE_X)));
-//: else
-  let pixels = min(k + vec4u(0, 1, 2, 3), vec4u(end - 1));
-  let plane = vec4i(pixels / area * params.channels + channel) * params.height;
-  let i = vec4i(pixels % area / params.out_width) * $STRIDE_Y + a;
-  let j = vec4i(pixels % params.out_width) * $STRIDE_X + b;
-  let value = vec4f(
-    pixel(plane.x, i.x, j.x), pixel(plane.y, i.y, j.y), pixel(plane.z, i.z, j.z), pixel(plane.w, i.w, j.w));
-  return select(vec4f(0), value, vec4u(0, 1, 2, 3) < vec4u(end - k));
-//: end
+  return input_pixels(k, end, z / params.splits * channels + column / $(KH * KW), column % $(KH * KW));
 }
 
 fn store_c(z: u32, row: u32, column: u32, value: vec4f) {

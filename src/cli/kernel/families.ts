@@ -59,21 +59,27 @@ function transposed(spec: Spec): ConvSizes {
 export const familyEntries: readonly Entry[] = [
   familyEntry(CONV2D, {
     about: 'y [N, O, OH, OW] of x [N, C, H, W] and w [O, C / groups, KH, KW]; its input gradient at stride 1',
-    shaders: ['conv2d', 'conv2d_subgroup', 'conv2d_small_maps', 'gemm_conv2d', 'conv_epilogue', ...gemm],
+    shaders: [
+      ...['conv2d', 'conv2d_subgroup', 'conv_store', 'conv2d_small_maps', 'conv_epilogue'],
+      ...['gemm_conv2d', 'gemm_conv_input', ...gemm],
+    ],
     shape: '4x64x64x64,64x64x3x3,p1',
     letters: { ...convLetters, fused: 'bias and activation behind it' },
     problem: spec => ({ ...convolution(spec), ...('fused' in spec.numbers ? { fused: true } : {}) }),
   }),
   familyEntry(CONV_TRANSPOSE2D, {
     about: 'y [N, O, OH, OW] of x [N, C, H, W] and w [C, O / groups, KH, KW]: the adjoint of conv2d in its input',
-    shaders: ['conv_transpose2d', 'conv_transpose2d_subgroup'],
+    shaders: ['conv_transpose2d', 'conv_transpose2d_subgroup', 'conv_store'],
     shape: '8x64x32x32,64x32x3x3,s2',
     letters: convLetters,
     problem: transposed,
   }),
   familyEntry(WEIGHT_GRADIENT, {
     about: 'u [O, C / groups, KH, KW], the gradient of conv2d in w, whose shapes x and w are given',
-    shaders: ['conv2d_weight_gradient', 'conv2d_weight_gradient_taps', 'gemm_conv2d_weight_gradient', ...gemm],
+    shaders: [
+      ...['conv2d_weight_gradient', 'conv2d_weight_gradient_taps'],
+      ...['gemm_conv2d_weight_gradient', 'gemm_conv_input', ...gemm],
+    ],
     shape: '4x64x64x64,64x64x3x3,p1',
     letters: convLetters,
     problem: convolution,

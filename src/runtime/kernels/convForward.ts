@@ -1,9 +1,11 @@
 import epilogueSource from '../../../shaders/conv_epilogue.wgsl';
+import storeSource from '../../../shaders/conv_store.wgsl';
 import convSource from '../../../shaders/conv2d.wgsl';
 import smallMapsSource from '../../../shaders/conv2d_small_maps.wgsl';
 import subgroupSource from '../../../shaders/conv2d_subgroup.wgsl';
+import gemmInputSource from '../../../shaders/gemm_conv_input.wgsl';
 import gemmSource from '../../../shaders/gemm_conv2d.wgsl';
-import { floatBits, grid, type Shader } from '../device.ts';
+import { floatBits, type Shader } from '../device.ts';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { conv2dReference } from '../reference.ts';
 import type { Tile } from '../template.ts';
@@ -11,12 +13,12 @@ import type { Tensor } from '../tensor.ts';
 import { type Family, loadingLanes, type Variant } from '../variants.ts';
 import {
   type ConvSizes,
-  channelBlocks,
   cutSums,
   flopOf,
   inOrder,
   inputShape,
   modulo,
+  patchGrid,
   shapeClass,
   subgroupTiles,
   typeOf,
@@ -24,10 +26,10 @@ import {
 import { withType } from './matmul.ts';
 import { reduce } from './reduce.ts';
 
-const DIRECT = { name: 'conv2d', source: convSource + epilogueSource };
-const SUBGROUP = { name: 'conv2d_subgroup', source: subgroupSource + epilogueSource };
+const DIRECT = { name: 'conv2d', source: convSource + storeSource + epilogueSource };
+const SUBGROUP = { name: 'conv2d_subgroup', source: subgroupSource + storeSource + epilogueSource };
 const SMALL_MAPS = { name: 'conv2d_small_maps', source: smallMapsSource + epilogueSource };
-const GEMM = gemmShaders('conv2d', gemmSource + epilogueSource);
+const GEMM = gemmShaders('conv2d', gemmSource + gemmInputSource + epilogueSource);
 
 /** Kernels up to this width are unrolled. */
 const MOST_TAPS = 7;
@@ -144,9 +146,9 @@ function smallMaps({ n, height, width, outHeight, outWidth, kh, kw }: ConvSizes)
 }
 
 /** y [N, O, OH, OW] */
-export function correlate(correlation: Correlation, { kernel, tile }: Variant): Tensor {
-  if (kernel === 'direct') return correlateDirect(correlation, tile);
-  if (kernel === 'subgroup') return correlateSubgroup(correlation, tile);
+export function correlate(correlation: Correlation, variant: Variant): Tensor {
+  const { kernel, tile } = variant;
+  if (kernel === 'direct' || kernel === 'subgroup') return correlatePatches(correlation, variant);
   if (kernel === 'small') return correlateSmallMaps(correlation, tile);
   return correlateGemm(correlation, tile, kernel === 'matrix' ? GEMM.matrix : GEMM.gemm);
 }
@@ -168,48 +170,23 @@ function fusionOf({ epilogue, styles, sizes }: Correlation): {
   };
 }
 
-function correlateDirect(correlation: Correlation, tile: Tile): Tensor {
+function correlatePatches(correlation: Correlation, { kernel: name, tile }: Variant): Tensor {
   const { x, w, sizes, steps } = correlation;
   const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
   const { device } = x;
   const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
   const fusion = fusionOf(correlation);
+  const isDirect = name === 'direct';
   // Wide kernels take their taps one by one.
   const taps = kw <= MOST_TAPS ? kw : 1;
   const vectorInput = width % 4 === 0 && taps === kw;
-  const kernel = device.kernel(DIRECT, {
+  const inVectors = { VECTOR_INPUT: Number(vectorInput), SHIFT: vectorInput ? modulo(-padding[1], 4) : 0 };
+  const kernel = device.kernel(isDirect ? DIRECT : SUBGROUP, {
     tile: {
       ...tile,
+      ...(isDirect ? inVectors : {}),
       STRIDE: stride[1],
       TAPS: taps,
-      VECTOR_INPUT: Number(vectorInput),
-      VECTOR_OUTPUT: Number(outWidth % 4 === 0),
-      HALF: Number(half),
-      HALF_RESULT: Number(half),
-      SHIFT: vectorInput ? modulo(-padding[1], 4) : 0,
-      ...fusion.numbers,
-    },
-  });
-  const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
-  const [gridX, gridY] = grid(patches, tile.WORKGROUP);
-  const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
-  words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words);
-  const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS), gridY];
-  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
-  return y;
-}
-
-function correlateSubgroup(correlation: Correlation, tile: Tile): Tensor {
-  const { x, w, sizes, steps } = correlation;
-  const { n, c, height, width, o, outHeight, outWidth, kh, kw, stride, padding, groups, half } = sizes;
-  const { device } = x;
-  const y = device.empty([n, o, outHeight, outWidth], half ? 'f16' : 'f32');
-  const fusion = fusionOf(correlation);
-  const kernel = device.kernel(SUBGROUP, {
-    tile: {
-      ...tile,
-      STRIDE: stride[1],
-      TAPS: kw <= MOST_TAPS ? kw : 1,
       VECTOR_OUTPUT: Number(outWidth % 4 === 0),
       HALF: Number(half),
       HALF_RESULT: Number(half),
@@ -217,11 +194,9 @@ function correlateSubgroup(correlation: Correlation, tile: Tile): Tensor {
     },
   });
   const patches = n * Math.ceil(outHeight / tile.ROWS) * Math.ceil(outWidth / (4 * tile.VECTORS));
-  const [gridX, gridY] = grid(patches, 1);
   const words = [patches, c, height, width, o, outHeight, outWidth, groups, kh, kw, stride[0], ...padding];
   words.push(steps.group, steps.output, steps.channel, steps.start, steps.tap, ...fusion.words);
-  const groupsOf = [gridX, channelBlocks(sizes, tile.OUTPUTS * tile.LANES), gridY];
-  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, groupsOf, flopOf(sizes));
+  device.dispatch(kernel, [x, w, y, ...fusion.tensors], words, patchGrid(sizes, patches, tile), flopOf(sizes));
   return y;
 }
 

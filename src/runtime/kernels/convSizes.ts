@@ -1,4 +1,4 @@
-import type { Device } from '../device.ts';
+import { type Device, grid } from '../device.ts';
 import type { Shape } from '../shape.ts';
 import type { Tile } from '../template.ts';
 import { rounded, type Variant } from '../variants.ts';
@@ -55,6 +55,19 @@ export function inputShape({ n, c, height, width }: Pick<ConvSizes, 'n' | 'c' | 
 /** Blocks of output channels, which do not cross groups. */
 export function channelBlocks({ o, groups }: ConvSizes, block: number): number {
   return groups * Math.ceil(o / groups / block);
+}
+
+/**
+ * The workgroups for patches of pixels in blocks of output channels. The lanes of a workgroup have a patch each, or as
+ * a subgroup (a tile with LANES) one patch and other channels each.
+ */
+export function patchGrid(
+  sizes: ConvSizes,
+  patches: number,
+  { OUTPUTS, LANES = 1, WORKGROUP = 1 }: Tile,
+): [x: number, y: number, z: number] {
+  const [x, z] = grid(patches, WORKGROUP);
+  return [x, channelBlocks(sizes, LANES * OUTPUTS), z];
 }
 
 /** The variants with those first that GPUs, or CPU drivers, are fastest with. */

@@ -1,14 +1,14 @@
+import storeSource from '../../../shaders/conv_store.wgsl';
 import source from '../../../shaders/conv_transpose2d.wgsl';
 import subgroupSource from '../../../shaders/conv_transpose2d_subgroup.wgsl';
-import { grid } from '../device.ts';
 import { convTranspose2dReference } from '../reference.ts';
 import type { Tile } from '../template.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Family, loadingLanes, type Variant } from '../variants.ts';
-import { type ConvSizes, channelBlocks, inputShape, modulo, shapeClass, subgroupTiles, typeOf } from './convSizes.ts';
+import { type ConvSizes, inputShape, modulo, patchGrid, shapeClass, subgroupTiles, typeOf } from './convSizes.ts';
 
-const DIRECT = { name: 'conv_transpose2d', source };
-const SUBGROUP = { name: 'conv_transpose2d_subgroup', source: subgroupSource };
+const DIRECT = { name: 'conv_transpose2d', source: source + storeSource };
+const SUBGROUP = { name: 'conv_transpose2d_subgroup', source: subgroupSource + storeSource };
 
 /**
  * direct: patches of pixels in registers, read straight from storage. subgroup: the same, its pixels loaded by a
@@ -70,9 +70,8 @@ export function correlateTransposed(x: Tensor, w: Tensor, sizes: ConvSizes, { ke
   const across = Math.ceil(outWidth / (4 * tile.VECTORS * stride[1]));
   const count = n * Math.ceil(Math.ceil(outHeight / stride[0]) / tile.ROWS) * across;
   const words = [count, c, height, width, o, outHeight, outWidth, groups, kh, stride[0], padding[0]];
-  const [gridX, gridY] = grid(count, isDirect ? tile.WORKGROUP : 1);
-  const block = isDirect ? tile.OUTPUTS : tile.LANES * tile.OUTPUTS;
+  const [gridX, blocks, gridZ] = patchGrid(sizes, count, tile);
   const flop = CONV_TRANSPOSE2D.flop(sizes);
-  device.dispatch(kernel, [x, w, y], words, [gridX, channelBlocks(sizes, block), stride[0] * gridY], flop);
+  device.dispatch(kernel, [x, w, y], words, [gridX, blocks, stride[0] * gridZ], flop);
   return y;
 }

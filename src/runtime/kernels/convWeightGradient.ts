@@ -1,5 +1,6 @@
 import source from '../../../shaders/conv2d_weight_gradient.wgsl';
 import tapsSource from '../../../shaders/conv2d_weight_gradient_taps.wgsl';
+import gemmInputSource from '../../../shaders/gemm_conv_input.wgsl';
 import gemmSource from '../../../shaders/gemm_conv2d_weight_gradient.wgsl';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { weightGradientReference } from '../reference.ts';
@@ -21,7 +22,7 @@ import { reduce } from './reduce.ts';
 
 const DIRECT = { name: 'conv2d_weight_gradient', source };
 const TAPS = { name: 'conv2d_weight_gradient_taps', source: tapsSource };
-const GEMM = gemmShaders('conv2d_weight_gradient', gemmSource);
+const GEMM = gemmShaders('conv2d_weight_gradient', gemmSource + gemmInputSource);
 
 /** Output and input channels whose taps a lane holds in registers. */
 const REGISTER_TAPS = [
