@@ -3,12 +3,27 @@ import type { Device } from '../src/runtime/device.ts';
 import { gemmVariants } from '../src/runtime/gemm.ts';
 import { cast } from '../src/runtime/kernels/cast.ts';
 import { convTranspose2d } from '../src/runtime/kernels/conv.ts';
-import { CONV2D } from '../src/runtime/kernels/convForward.ts';
-import { allOf, convTranspose2dReference, exactNumbers, firstWrong } from '../src/runtime/reference.ts';
+import { CONV2D, correlate, plainSteps } from '../src/runtime/kernels/convForward.ts';
+import { CONV_TRANSPOSE2D } from '../src/runtime/kernels/convTransposed.ts';
+import {
+  allOf,
+  conv2dReference,
+  convTranspose2dReference,
+  exactNumbers,
+  firstWrong,
+  spread as indicesOf,
+} from '../src/runtime/reference.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
-import { type Family, parseVariant, sameVariant, type Variant, variantText } from '../src/runtime/variants.ts';
+import {
+  type Family,
+  loadingLanes,
+  parseVariant,
+  sameVariant,
+  type Variant,
+  variantText,
+} from '../src/runtime/variants.ts';
 import { useDevice } from './device.ts';
-import { familyProblems } from './variantProblems.ts';
+import { convolution, familyProblems, transposed } from './variantProblems.ts';
 
 interface Case {
   readonly family: Family<unknown>;
@@ -17,8 +32,8 @@ interface Case {
 
 const cases = familyProblems.flatMap(([family, problems]) => problems.map(problem => ({ family, problem })));
 
-/** A variant but for split-K, which is no other pipeline. */
-const pipelineOf = ({ kernel, tile: { SPLITS, ...tile } }: Variant) => variantText({ kernel, tile });
+/** A variant but for the lanes of a workgroup, which its sizes decide, and for split-K, which is no other pipeline. */
+const pipelineOf = ({ kernel, tile: { SPLITS, WORKGROUP, ...tile } }: Variant) => variantText({ kernel, tile });
 
 /**
  * Which variants each problem checks, as compiling takes a CPU driver up to a second: of each kernel those that were
@@ -68,6 +83,11 @@ async function check(device: Device, { family, problem }: Case, variants: readon
   for (const operand of operands) device.discard(operand);
 }
 
+/** Of each kernel the first variant. */
+function ofEachKernel(variants: readonly Variant[]): Variant[] {
+  return variants.filter(({ kernel }, i) => variants.findIndex(one => one.kernel === kernel) === i);
+}
+
 describe('every variant computes what the formula says', () => {
   const on = useDevice();
   let chosen: Map<unknown, Variant[]>;
@@ -87,6 +107,86 @@ describe('every variant computes what the formula says', () => {
       expect(new Set(all)).toEqual(checked);
     }
   });
+
+  test('input gradients of stride 1 in groups, with the weight turned round', async () => {
+    const { device } = on;
+    const geometry = { stride: [1, 1], padding: [1, 1], groups: 2 } as const;
+    const sizes = { n: 2, c: 8, height: 9, width: 16, o: 24, outHeight: 9, outWidth: 16, kh: 3, kw: 3, half: false };
+    const values = [exactNumbers(2 * 8 * 9 * 16, 1), exactNumbers(8 * 12 * 9, 2)];
+    // At these sizes the plain convolution that computes it has the same ones.
+    const problem = { ...sizes, ...geometry };
+    const expected = Float32Array.from(allOf(convTranspose2dReference(problem, values)));
+    for (const variant of ofEachKernel(CONV2D.variants(problem, device))) {
+      device.choices.set(`conv2d ${CONV2D.shapeClass(problem)}`, variant);
+      const result = device.scope('input gradient', () => {
+        const [x, w] = [device.tensor(values[0], [2, 8, 9, 16]), device.tensor(values[1], [8, 12, 3, 3])];
+        return convTranspose2d(x, w, geometry, [9, 16]).read();
+      });
+      expect(await result, variantText(variant)).toEqual(expected);
+      expect(device.choices.used()[`conv2d ${CONV2D.shapeClass(problem)}`]).toBe(variantText(variant));
+    }
+  });
+
+  test('styles, demodulation, noise, bias and activation around conv2d', async () => {
+    const { device } = on;
+    const sizes = convolution({ x: [2, 6, 3, 5], o: 20, k: [3, 3], p: [1, 1], g: 2 });
+    const [pixels, styles, scale] = [2 * 6 * 15, 2 * 6, 2 * 20].map((size, i) => exactNumbers(size, i + 1));
+    const [filters, bias, noise] = [20 * 3 * 9, 20, 2 * 15].map((size, i) => exactNumbers(size, i + 4));
+    const styled = pixels.map((value, i) => value * styles[Math.floor(i / 15)]);
+    const expected = allOf(conv2dReference(sizes, [styled, filters])).map((sum, i) => {
+      const map = Math.floor(i / 15);
+      const v = sum * scale[map] + 0.5 * noise[Math.floor(map / 20) * 15 + (i % 15)] + bias[map % 20];
+      return 2 * (v > 0 ? v : v / 4);
+    });
+    for (const variant of ofEachKernel(CONV2D.variants({ ...sizes, fused: true }, device))) {
+      const result = device.scope('styled convolution', () => {
+        const map = { map: device.tensor(noise, [2, 1, 3, 5]), strength: device.tensor([0.5], [1]) };
+        const epilogue = { bias: device.tensor(bias, [20]), slope: 0.25, gain: 2 };
+        return correlate(
+          {
+            x: device.tensor(pixels, [2, 6, 3, 5]),
+            w: device.tensor(filters, [20, 3, 3, 3]),
+            sizes,
+            steps: plainSteps(sizes),
+            epilogue: { ...epilogue, scale: device.tensor(scale, [2, 20]), noise: map },
+            styles: device.tensor(styles, [2, 6]),
+          },
+          variant,
+        ).read();
+      });
+      expect(Float64Array.from(await result), variantText(variant)).toEqual(expected);
+    }
+  });
+
+  test.each([
+    {
+      family: CONV2D,
+      rows: (height: number, o: number) => convolution({ x: [1, 1, height, 1], o, k: [1, 1] }),
+    },
+    {
+      family: CONV_TRANSPOSE2D,
+      rows: (height: number, o: number) => transposed({ x: [1, o, 2 * height, 1], o: 1, k: [2, 1], s: [2, 1] }),
+    },
+  ])('more patches of $family.name than workgroups stand in a row', async ({ family, rows }) => {
+    const { device } = on;
+    const lanes = loadingLanes(device);
+    // A line of pixels is a patch, and as many channels as a subgroup has lanes are a block.
+    const isOneLine = ({ tile }: Variant) => tile.ROWS === 1 && tile.VECTORS === 1;
+    const variants = ofEachKernel(family.variants(rows(8, Math.max(lanes, 1)), device).filter(isOneLine));
+    expect(variants.map(({ kernel }) => kernel)).toEqual(lanes > 0 ? ['subgroup', 'direct'] : ['direct']);
+    for (const variant of variants) {
+      const { LANES = 1, WORKGROUP = 1 } = variant.tile;
+      const problem = rows(65_538 * WORKGROUP, LANES);
+      const values = family.operands(problem).map((shape, i) => exactNumbers(sizeOf(shape), i + 1));
+      const result = await device.scope('rows', () => {
+        const operands = family.operands(problem).map((shape, i) => device.tensor(values[i], shape));
+        return family.run(operands, problem, variant).read();
+      });
+      const reference = family.reference(problem, values);
+      const some = indicesOf(sizeOf(reference.shape), 20_011);
+      expect(firstWrong(reference, result, 0, some), variantText(variant)).toBeUndefined();
+    }
+  });
 });
 
 describe('default limits', () => {
@@ -102,26 +202,6 @@ describe('default limits', () => {
 
 describe('variants', () => {
   const on = useDevice({ limits: 'default' });
-
-  test('the input gradient goes through those of conv2d, with the weight turned round', async () => {
-    const { device } = on;
-    const sizes = { n: 2, c: 12, height: 9, width: 8, o: 8, outHeight: 9, outWidth: 8, kh: 3, kw: 3 };
-    const geometry = { stride: [1, 1], padding: [1, 1], groups: 2 } as const;
-    const values = [exactNumbers(2 * 12 * 9 * 8, 1), exactNumbers(12 * 4 * 9, 2)];
-    const expected = Float32Array.from(allOf(convTranspose2dReference({ ...sizes, ...geometry, half: false }, values)));
-    // At these sizes the plain convolution that computes it has the same ones.
-    const problem = { ...sizes, ...geometry, half: false };
-    const variants = CONV2D.variants(problem, device);
-    for (const variant of [variants[0], variants[variants.length - 1]]) {
-      device.choices.set(`conv2d ${CONV2D.shapeClass(problem)}`, variant);
-      const result = device.scope('input gradient', () => {
-        const [x, w] = [device.tensor(values[0], [2, 12, 9, 8]), device.tensor(values[1], [12, 4, 3, 3])];
-        return convTranspose2d(x, w, geometry, [9, 8]).read();
-      });
-      expect(await result, variantText(variant)).toEqual(expected);
-      expect(device.choices.used()[`conv2d ${CONV2D.shapeClass(problem)}`]).toBe(variantText(variant));
-    }
-  });
 
   test('none asks for more than the limits allow', () => {
     const { device } = on;
