@@ -171,7 +171,7 @@ function iouLine(perClass: Record<string, number>): string {
 
 function protocol(): string {
   return (
-    `${count} samples (fresh noise, no truncation) against ${count} held-out faces, on ${device.adapter.name}; features: the ` +
+    `${count} samples (fresh noise, no truncation) against ${count} held-out faces, on ${device.adapter.name}, as they are saved, in 8 bits; features: the ` +
     `last tap of perceptual-32, averaged over pixels (64). A class is found where the parser marks a pixel of it, the mouth by its inside ` +
     `or either lip; glasses hide eyes, so the exact maps of real faces do not all show both. ` +
     `${PAIRS} pairs of unseen people, 10-fold best threshold.`

@@ -54,9 +54,13 @@ const shorter: Record<string, Shorter> = {
   'npx wgrad generate generator-32 --interpolate w --seeds 4-6,11,16-18 --truncation 0.7 --out walk.webp': {
     says: /written: walk\.webp/,
   },
+  'npx wgrad metrics generator-32 --data faces': {
+    as: `${WGRAD} metrics generator-32 --data faces --count 66 --metrics fid`,
+    says: /^FID-like\(self\) +[\d.]+\n\nwritten: metrics\.json/m,
+  },
   'npx wgrad train ./my-recipe.ts': {
     as: `${WGRAD} train ./my-recipe.ts --steps 16`,
-    says: /weights|run: runs\/my-parser/,
+    says: /report: runs\/my-parser\/report\.html/,
   },
   'npm run web': { as: `${WGRAD} web --port 0`, scripts: ['web'], serves: true, says: /http:/ },
   'node train.mjs': {

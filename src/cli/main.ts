@@ -17,6 +17,7 @@ const verbs: Record<string, () => Promise<{ verb: Verb }>> = {
   start: () => import('./start.ts'),
   train: () => import('./train.ts'),
   generate: () => import('./generate.ts'),
+  metrics: () => import('./metrics.ts'),
   profile: () => import('./profile.ts'),
   tune: () => import('./tune.ts'),
   kernel: () => import('./kernel.ts'),

@@ -1,8 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
-import { openFolder } from '../io/files.ts';
 import { Device } from '../runtime/device.ts';
 import { commonDefaults } from '../train/options.ts';
 import { profileText } from '../train/profile/text.ts';
@@ -12,6 +9,7 @@ import { createTraining } from '../train/run.ts';
 import { applyTuning } from '../train/tune/cache.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
+import { refuseFile, writeFile } from './outputFile.ts';
 import { findRecipe } from './userRecipe.ts';
 
 const STEPS = 4;
@@ -66,8 +64,8 @@ export const verb: Verb = {
       const { report, memory: use } = profile;
       if (json) console.log(JSON.stringify({ recipe: name, options, ...report, memory: use }, null, 2));
       else console.log(`\n${profileText(report, use)}`);
-      if (trace !== undefined) await write(trace, JSON.stringify(profile.trace()));
-      if (memory !== undefined) await write(memory, profile.picture);
+      if (trace !== undefined) await writeFile(trace, JSON.stringify(profile.trace()));
+      if (memory !== undefined) await writeFile(memory, profile.picture);
       const written = [trace, memory].filter(path => path !== undefined);
       if (!json && written.length > 0) console.log(`\nwritten: ${written.join(', ')}`);
       return 0;
@@ -76,23 +74,3 @@ export const verb: Verb = {
     }
   },
 };
-
-/** Writes a file that is there as a whole or not at all. */
-async function write(path: string, content: string): Promise<void> {
-  const folder = await openFolder(dirname(path));
-  await folder.write(basename(path), content);
-}
-
-/** Refuses a file that could not be written at the end. */
-function refuseFile(flag: string, path: string | undefined, ending: string): void {
-  if (path === undefined) return;
-  if (!path.toLowerCase().endsWith(ending)) throw new UserError(`${flag} ${path}: name a file that ends in ${ending}`);
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isDirectory()) throw new UserError(`${flag} ${path} is a folder: name a file`);
-  try {
-    accessSync(dirname(path), constants.W_OK);
-    if (found) accessSync(path, constants.W_OK);
-  } catch (error) {
-    throw new UserError(`${flag} ${path} cannot be written: ${(error as Error).message}`);
-  }
-}

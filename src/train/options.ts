@@ -29,6 +29,8 @@ const wholeNumbers: Record<string, readonly [number, number]> = {
   microBatch: [1, 65536],
   saveEvery: [0, 1e9],
   sampleEvery: [0, 1e9],
+  metricsEvery: [0, 1e9],
+  metricsCount: [1, 1e6],
   keep: [1, 1e9],
 };
 

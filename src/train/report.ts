@@ -3,8 +3,8 @@ import type { DecileFiring, FirstFiring } from './abortionShadow.ts';
 import { abortionSection, savingSection } from './report/abortionSection.ts';
 import { lossChart, type Marker, type Period, stageClass, timelineChart } from './report/chart.ts';
 import { escapeHtml, formatMilliseconds, formatNumber, formatPercent, table } from './report/html.ts';
+import { page, settings, wallTime } from './report/page.ts';
 import { activePeriods } from './report/periods.ts';
-import { style } from './report/style.ts';
 
 /** All that the report shows of a run: plain data, losses as they were logged. */
 export interface RunReport {
@@ -95,22 +95,9 @@ export function renderReport(run: RunReport): string {
     metricSection(run),
     abortionSection(run),
     savingSection(run, periods),
-    `<h2>Configuration</h2>\n${definitions(flattened(run.config))}`,
-    `<h2>Adapter</h2>\n${definitions(Object.entries(run.adapter))}`,
+    settings(run),
   ];
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(run.title)}</title>
-<style>${style}</style>
-</head>
-<body>
-${sections.filter(section => section !== '').join('\n')}
-</body>
-</html>
-`;
+  return page(run.title, sections);
 }
 
 function header(run: RunReport, periods: Period[]): string {
@@ -264,24 +251,4 @@ function statistic({ mean, std }: Statistic): string {
 
 function key(svg: string, text: string): string {
   return `<li><svg viewBox="0 0 24 12" aria-hidden="true">${svg}</svg>${escapeHtml(text)}</li>`;
-}
-
-function wallTime(seconds: number): string {
-  if (seconds < 100) return `${Math.round(seconds)} s`;
-  return seconds < 6000 ? `${(seconds / 60).toFixed(1)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
-}
-
-/** Nested names joined by dots. */
-function flattened(config: Record<string, unknown>, prefix = ''): [string, string][] {
-  return Object.entries(config).flatMap(([name, value]): [string, string][] => {
-    const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
-    if (nested) return flattened(value as Record<string, unknown>, `${prefix}${name}.`);
-    const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set');
-    return [[prefix + name, text]];
-  });
-}
-
-function definitions(entries: [string, string][]): string {
-  const rows = entries.map(([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`);
-  return `<dl>\n${rows.join('\n')}\n</dl>`;
 }

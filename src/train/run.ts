@@ -52,7 +52,6 @@ export async function trainAndReport({ config, device, training, folder, watcher
   if (!result.finished) return { ...result, weights: [], report: undefined };
   const weights = await exportWeights(folder, training);
   const html = runReport(recipe, options, device, training, result);
-  if (html === undefined) return { ...result, weights, report: undefined };
   await folder.write('report.html', html);
   return { ...result, weights, report: 'report.html' };
 }

@@ -24,11 +24,21 @@ export function waitedShare(lines: readonly LogLine[]): number | undefined {
   return sum(timed.map(({ waitedMs }) => waitedMs!)) / sum(timed.map(({ msPerStep }) => msPerStep));
 }
 
+const METRICS = 'metrics.jsonl';
+
+/** One line of metrics.jsonl. */
+export interface MetricLine {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
 /**
- * What a run writes while it goes: log.jsonl, TensorBoard events and sample grids. Writes are ordered and not awaited.
+ * What a run writes while it goes: log.jsonl, metrics.jsonl, TensorBoard events and sample grids. Writes are ordered
+ * and not awaited.
  */
 export class RunLog {
   readonly lines: LogLine[] = [];
+  readonly measured: MetricLine[] = [];
   private queue: Promise<void> = Promise.resolve();
   private failure: unknown;
   private readonly events: EventWriter;
@@ -41,14 +51,18 @@ export class RunLog {
   }
 
   /**
-   * Opens the log of a run, and forgets its lines after `lastStep`: what a killed run did after its checkpoint is done
-   * again.
+   * Opens the log of a run, and forgets its lines after `lastStep` and the metrics after the step of the checkpoint: what
+   * a killed run did after these is done again.
    */
-  static async open(folder: Folder, lastStep: number): Promise<RunLog> {
+  static async open(folder: Folder, lastStep: number, checkpoint = lastStep): Promise<RunLog> {
     const log = new RunLog(folder, `events/${eventFileName(Math.floor(Date.now() / 1000), 'wgrad')}`);
     if (await folder.exists('log.jsonl')) {
       log.lines.push(...(await readLog(folder, lastStep)));
       await folder.write('log.jsonl', log.lines.map(formatLine).join(''));
+    }
+    if (await folder.exists(METRICS)) {
+      log.measured.push(...(await readMetricLines(folder, checkpoint)));
+      await folder.write(METRICS, log.measured.map(line => `${JSON.stringify(line)}\n`).join(''));
     }
     await folder.folder('events');
     return log;
@@ -65,6 +79,14 @@ export class RunLog {
       for (const [name, value] of Object.entries(losses)) if (!Number.isNaN(value)) scalars[`loss/${name}`] = value;
       this.events.scalars(scalars, step);
     }
+  }
+
+  /** Notes what was measured behind a step. */
+  addMetrics(line: MetricLine): void {
+    this.measured.push(line);
+    this.enqueue(() => this.folder.append(METRICS, `${JSON.stringify(line)}\n`));
+    const scalars = Object.entries(line.metrics).map(([name, value]) => [`metric/${name}`, value] as const);
+    this.events.scalars(Object.fromEntries(scalars), line.step);
   }
 
   /** Writes a grid of samples as samples/step-NNNNNNNN.png and into the events. */
@@ -92,6 +114,17 @@ export class RunLog {
 export async function readLog(folder: Folder, lastStep: number): Promise<LogLine[]> {
   if (!(await folder.exists('log.jsonl'))) return [];
   const lines = (await folder.readText('log.jsonl')).split('\n').map(parseLine);
+  return lines.filter(line => line !== undefined).filter(({ step }) => step <= lastStep);
+}
+
+async function readMetricLines(folder: Folder, lastStep: number): Promise<MetricLine[]> {
+  const lines = (await folder.readText(METRICS)).split('\n').map(text => {
+    try {
+      return JSON.parse(text) as MetricLine;
+    } catch {
+      return undefined; // as in the log
+    }
+  });
   return lines.filter(line => line !== undefined).filter(({ step }) => step <= lastStep);
 }
 

@@ -1,33 +1,36 @@
 import type { Device } from '../runtime/device.ts';
+import { renderTrainingReport } from './report/trainingReport.ts';
 import { renderReport } from './report.ts';
-import type { LogLine } from './runLog.ts';
 import type { RunResult } from './trainer.ts';
 import type { Options, Training } from './training.ts';
 
-/** report.html of a finished run with stages, or undefined for a training without. */
+/** report.html of a finished run. */
 export function runReport(
   name: string,
   options: Readonly<Options>,
   device: Device,
   training: Training,
-  { lines, control, evaluation, wallSeconds }: RunResult,
-): string | undefined {
+  { lines, measured, control, evaluation, wallSeconds }: RunResult,
+): string {
   const { stages } = training;
-  if (!stages || !control || !evaluation) return undefined;
   const series = (loss: string) => lines.map(({ losses }) => losses[loss] ?? Number.NaN);
   const { adapter } = device;
-  const abortion = control.report();
-  return renderReport({
+  const common = {
     title: `${name}: training run`,
-    subtitle: evaluation.subtitle,
     wallSeconds,
     adapter: { adapter: adapter.name, driver: adapter.driver, kind: adapter.kind },
     config: { recipe: name, ...options },
-    log: {
-      step: lines.map((line: LogLine) => line.step),
-      active: lines.map(line => line.active),
-      msPerStep: lines.map(line => line.msPerStep),
-    },
+  };
+  const [step, msPerStep] = [lines.map(line => line.step), lines.map(line => line.msPerStep)];
+  if (!stages || !control || !evaluation) {
+    const losses = Object.fromEntries(training.lossNames.map(loss => [loss, series(loss)]));
+    return renderTrainingReport({ ...common, log: { step, msPerStep, losses }, metrics: measured });
+  }
+  const abortion = control.report();
+  return renderReport({
+    ...common,
+    subtitle: evaluation.subtitle,
+    log: { step, active: lines.map(line => line.active), msPerStep },
     terms: stages.terms,
     stages: Array.from({ length: stages.initial }, (_, i) => ({
       total: series(stages.lossName(i + 1)),

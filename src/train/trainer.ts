@@ -8,7 +8,7 @@ import type { Observation } from './abortion.ts';
 import { AbortionControl } from './abortionControl.ts';
 import { type Checkpoint, latestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossRing, RING, StepWords } from './ring.ts';
-import { type LogLine, RunLog, waitedShare } from './runLog.ts';
+import { type LogLine, type MetricLine, RunLog, waitedShare } from './runLog.ts';
 import { decodeStep, encodeStep, type MadeStep, type RunState, runStateOf } from './runState.ts';
 import type { Compute, Evaluation, Options, Training } from './training.ts';
 
@@ -60,6 +60,8 @@ export interface RunResult {
   readonly finished: boolean;
   readonly wallSeconds: number;
   readonly lines: readonly LogLine[];
+  /** What the metrics were behind which steps. */
+  readonly measured: readonly MetricLine[];
   readonly control: AbortionControl | undefined;
   readonly evaluation: Evaluation | undefined;
 }
@@ -81,7 +83,7 @@ export async function train(run: RunOptions): Promise<RunResult> {
   if (found && state) restoreTraining(training, found, state);
   const control = training.stages && new AbortionControl(training.stages, state?.control);
   await run.watcher?.begins?.();
-  const log = await RunLog.open(folder, state?.logged ?? 0);
+  const log = await RunLog.open(folder, state?.logged ?? 0, state?.step);
   if (found) run.watcher?.message?.(`resumed from ${found.path}`);
   const began = performance.now();
   const wallSeconds = () => (state?.wallSeconds ?? 0) + (performance.now() - began) / 1000;
@@ -95,10 +97,12 @@ export async function train(run: RunOptions): Promise<RunResult> {
       const last = Math.min(step + RING - (step % RING), steps);
       while (step < last) await loop.step(++step);
       await loop.turn(step, wallSeconds);
+      if (isDue(step, Number(options.metricsEvery))) await loop.aside(() => loop.measure(step));
       if (isDue(step, Number(options.saveEvery))) await loop.aside(() => loop.save(step, wallSeconds()));
       if (step < steps && isDue(step, Number(options.sampleEvery))) await loop.aside(() => loop.sample(step));
     }
     const finished = isOver();
+    if (finished && Number(options.metricsEvery) > 0) await loop.measure(step);
     // Saved with its last steps unseen, as at any other step: a finished run can go on with more steps.
     await loop.save(step, wallSeconds());
     if (finished) {
@@ -108,7 +112,15 @@ export async function train(run: RunOptions): Promise<RunResult> {
     const evaluation = finished ? await training.evaluate?.(loop.compute) : undefined;
     await device.finish();
     await log.flush();
-    return { steps: step, finished, wallSeconds: wallSeconds(), lines: log.lines, control, evaluation };
+    return {
+      steps: step,
+      finished,
+      wallSeconds: wallSeconds(),
+      lines: log.lines,
+      measured: log.measured,
+      control,
+      evaluation,
+    };
   } finally {
     discardEffects();
     loop.release();
@@ -323,6 +335,17 @@ class Loop {
       await this.log.addSamples(step, grid);
       this.run.watcher?.samples?.(step, grid);
     }
+  }
+
+  /** Measures how good the networks are, once a step. */
+  async measure(step: number): Promise<void> {
+    const { training, folder, watcher } = this.run;
+    if (this.log.measured.at(-1)?.step === step) return;
+    const metrics = await training.metrics?.(this.compute, folder);
+    if (!metrics) return;
+    this.log.addMetrics({ step, metrics });
+    const values = Object.entries(metrics).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
+    watcher?.message?.(`step ${step}: ${values.join(', ')}`);
   }
 
   /** Gives the loop's own memory back. */

@@ -1,3 +1,4 @@
+import type { Folder } from '../io/files.ts';
 import type { Rgb8 } from '../io/images.ts';
 import type { Module } from '../models/module.ts';
 import type { Device } from '../runtime/device.ts';
@@ -96,6 +97,11 @@ export interface Training {
   readonly stages?: Stages;
   /** A grid of samples, in evaluation mode. */
   samples?(compute: Compute): Promise<Rgb8>;
+  /**
+   * How good the networks are, as numbers by name, every `metricsEvery` steps. What is known of the data may be kept in
+   * the folder of the run.
+   */
+  metrics?(compute: Compute, folder: Folder): Promise<Readonly<Record<string, number>>>;
   /** Metrics on held-out data, and pictures, for the report. */
   evaluate?(compute: Compute): Promise<Evaluation>;
   /**

@@ -12,6 +12,7 @@ import { copyState, emaRate, updateEma } from '../ema.ts';
 import { Adam } from '../optimizers.ts';
 import type { Recipe, StepContext } from '../training.ts';
 import { openSource, Schedule } from './common.ts';
+import { measurement } from './stylegan2/metrics.ts';
 import { MicroBatches, type Phase, type PhaseResult } from './stylegan2/microBatches.ts';
 import { augmentationOf, cutBatch, defaults, derive, networkOf } from './stylegan2/options.ts';
 import { sampler } from './stylegan2/samples.ts';
@@ -217,6 +218,7 @@ export const stylegan2: Recipe = {
         return Object.assign({}, ...losses, overfitting);
       },
       samples: sampler(device, average, seed),
+      metrics: await measurement({ device, options, message }, average),
       state: () => source.state(),
       restore: state => source.restore(state),
       exports: {

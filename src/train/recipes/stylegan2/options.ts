@@ -45,6 +45,14 @@ export const defaults = {
   /** The half-life's largest share of the images seen so far; 0 for no ramp. */
   emaRamp: 0.05,
   checkpointing: false,
+  /** Steps between metrics of the average generator; 0 for none. */
+  metricsEvery: 0,
+  /** Which, with commas between: fid, kid, pr (precision and recall), ppl (perceptual path length). */
+  metrics: 'fid,kid,pr,ppl',
+  /** Samples that they are measured on; null for as many as is usual. */
+  metricsCount: null,
+  /** Weights of Inception-v3; without, the features of the shipped perceptual network are compared. */
+  inception: '',
   sampleEvery: 500,
   saveEvery: 500,
 } satisfies Options;
