@@ -16,6 +16,7 @@ import type { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import type { Generator } from '../src/models/stylegan2/generator.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
+import { latestStep } from '../src/train/checkpoint.ts';
 import { generatorMetrics } from '../src/train/metrics/generator.ts';
 import { assignOptions } from '../src/train/options.ts';
 import { heldOutFaces } from '../src/train/recipes/common.ts';
@@ -70,14 +71,15 @@ async function writeFaces(folder: string, count: number): Promise<void> {
   }
 }
 
-/** Trains up to a step, from where the run is, and prints a line. */
+/** Trains up to a step, from where the run is, and prints a line; nothing where the run is farther. */
 async function piece(augment: string, to: number): Promise<void> {
   const set = { data, model: values.model, augment, augmentKimg: values.kimg, batch, steps: to, sampleEvery: 0 };
   const given = Object.entries(set).map(([key, value]) => ({ key, value, where: `--${key}` }));
   const options = assignOptions('stylegan2', stylegan2, given);
-  const training = (await stylegan2.create({ device, options })) as Training;
   const path = join(values.out, `${values.model}-${values.images}-${augment}`);
   const folder = await openFolder(path, { create: true });
+  if (((await latestStep(await folder.folder('checkpoints'))) ?? 0) > to) return;
+  const training = (await stylegan2.create({ device, options })) as Training;
   const { lines } = await train({ device, training, folder, options });
   const { realSigns, augmentation } = lines.at(-1)!.losses;
   const { average, discriminator } = training.modules as unknown as {
