@@ -106,7 +106,7 @@ test.each([
   ],
   [
     ['generator-32', '--data', 'faces', '--inception', 'nothing.safetensors'],
-    '--inception nothing.safetensors: there is no such file; give weights of Inception-v3 as .safetensors',
+    '--inception nothing.safetensors: there is no such file; give weights of Inception-v3, .pth or .safetensors',
   ],
   [
     ['generator-32', '--data', 'faces', '--inception', join(weights, 'perceptual-32.safetensors')],

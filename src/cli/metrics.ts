@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
-import { type Folder, openFolder, pathKind } from '../io/files.ts';
+import { type Folder, openFolder } from '../io/files.ts';
 import { findGenerator, loadGenerator } from '../models/stylegan2/inference.ts';
 import { Device } from '../runtime/device.ts';
 import { Programs } from '../runtime/program.ts';
 import { generatorMetrics, METRICS } from '../train/metrics/generator.ts';
+import { readInception } from '../train/metrics/networks.ts';
 import { applyTuning } from '../train/tune/cache.ts';
 import type { Verb } from './main.ts';
 import { refuseFile, writeFile } from './outputFile.ts';
@@ -18,7 +19,7 @@ export const verb: Verb = {
     'Measures how near the images of a StyleGAN2 generator are to real ones: FID, KID, precision and recall, and its',
     "perceptual path length. GENERATOR is a run's folder, a .safetensors file or a name, as for wgrad generate. Options:",
     "  --data DIR|ZIP|faces  the real images: all of a folder or zip, or faces of people whom no training sees ('faces')",
-    "  --inception FILE      weights of Inception-v3 as a .safetensors file: pytorch-fid's pt_inception-2015-12-05 for FID",
+    "  --inception FILE      weights of Inception-v3, .pth or .safetensors: pytorch-fid's pt_inception-2015-12-05 for FID",
     "                        and KID, or torchvision's inception_v3, whose metrics end in (torchvision);",
     '                        without it the features of perceptual-32, whose metrics end in -like(self)',
     '  --count N             samples (5000; with --inception 50000), and faces where those are the real images',
@@ -61,7 +62,7 @@ export const verb: Verb = {
     }
     const found = await findWeights('metrics', name);
     const weights = findGenerator(found.tensors, found);
-    const inception = values.inception === undefined ? undefined : await inceptionFile(values.inception);
+    const inception = values.inception === undefined ? undefined : await readInception(values.inception);
 
     const device = await Device.open({ adapter });
     try {
@@ -92,14 +93,6 @@ export const verb: Verb = {
 /** The folder of the run that a generator is of: it is named itself, or a file in its weights/. */
 function runOf(name: string): string | undefined {
   return [name, dirname(dirname(name))].find(folder => existsSync(join(folder, 'config.json')));
-}
-
-async function inceptionFile(path: string) {
-  if ((await pathKind(path)) !== 'file') {
-    throw new UserError(`--inception ${path}: there is no such file; give weights of Inception-v3 as .safetensors`);
-  }
-  const { source, tensors } = await findWeights('--inception', path);
-  return { source, values: tensors };
 }
 
 function wholeNumber(flag: string, text: string | undefined, least: number, most: number): number | undefined {

@@ -1,6 +1,8 @@
 /** The networks whose features distributions of images are compared by. */
 import * as ops from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
+import { pathKind } from '../../io/files.ts';
+import { foreignState, readForeign } from '../../models/foreign/read.ts';
 import { Inception, type InceptionVariant } from '../../models/inception.ts';
 import { LpipsLike } from '../../models/lpips.ts';
 import { initialize, loadStateDict, type Module, readStateDict, type StateDict } from '../../models/module.ts';
@@ -65,6 +67,19 @@ export function perceptualFeatures(trunk: LpipsLike, name: string): PerceptualNe
     forward: images => ops.mean(trunk.taps(resized(images)).at(-1)!, { axes: [2, 3] }),
     distance: (a, b) => trunk.distance(trunk.features(resized(a)), trunk.features(resized(b))),
   };
+}
+
+/**
+ * The tensors of a file with weights of Inception-v3: PyTorch's, or safetensors.
+ * @throws UserError where there is no such file, or a damaged one
+ */
+export async function readInception(source: string): Promise<{ values: StateDict; source: string }> {
+  if ((await pathKind(source)) !== 'file') {
+    throw new UserError(
+      `--inception ${source}: there is no such file; give weights of Inception-v3, .pth or .safetensors`,
+    );
+  }
+  return { source, values: await foreignState(await readForeign(source)) };
 }
 
 /** Classes of the network on which FID is defined; torchvision's tell 1000. */

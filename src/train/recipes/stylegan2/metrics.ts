@@ -1,9 +1,7 @@
 /** The metrics of a training's average generator, where its settings ask for them. */
-import { UserError } from '../../../io/errors.ts';
-import { openFile, pathKind } from '../../../io/files.ts';
-import { stateDictOf } from '../../../io/weights.ts';
 import type { Generator } from '../../../models/stylegan2/generator.ts';
 import { generatorMetrics } from '../../metrics/generator.ts';
+import { readInception } from '../../metrics/networks.ts';
 import type { RecipeContext, Training } from '../../training.ts';
 
 /**
@@ -19,7 +17,7 @@ export async function measurement(
     device,
     generator,
     data: String(options.data),
-    inception: options.inception ? await weights(String(options.inception)) : undefined,
+    inception: options.inception ? await readInception(String(options.inception)) : undefined,
     count: options.metricsCount === null ? undefined : Number(options.metricsCount),
     metrics: String(options.metrics),
     seed: Number(options.seed),
@@ -27,12 +25,4 @@ export async function measurement(
   });
   message?.(`metrics: ${evaluation.about}`);
   return (compute, folder) => evaluation.measure(compute, folder);
-}
-
-async function weights(source: string) {
-  if ((await pathKind(source)) !== 'file') {
-    throw new UserError(`--inception ${source}: there is no such file; give weights of Inception-v3 as .safetensors`);
-  }
-  const file = await openFile(source);
-  return { source, values: stateDictOf(await file.read(0, file.size), source) };
 }
