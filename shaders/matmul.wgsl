@@ -3,8 +3,9 @@
 // 0: A  M x K of each matrix     1: B  K x N of each matrix     2: C  [batch, splits, M, N]
 // A and B are addressed through strides, so that transposed and repeated operands cost no copy. A lane computes ROWS
 // rows x 4 * VECTORS neighbouring columns, in registers, reading straight from storage. A workgroup computes ROWS rows
-// (workgroup.y: A is the same for all its lanes) x 4 * VECTORS * WORKGROUP columns, over one split of k; workgroup.z
-// counts matrices x splits. The splits are added by a second kernel in a fixed order.
+// (A is the same for all its lanes) x 4 * VECTORS * WORKGROUP columns, over one split of k. The workgroups of a matrix
+// are counted along its rows, through workgroup.x and y; workgroup.z counts matrices x splits. The splits are added by
+// a second kernel in a fixed order.
 //
 //: let ROWS = 8
 //: let VECTORS = 4
@@ -79,6 +80,7 @@ fn store(matrix: u32, row: u32, column: u32, value: vec4f) {
 @compute @workgroup_size($WORKGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 //: if SUBGROUP
   @builtin(subgroup_invocation_id) lane: u32,
@@ -86,8 +88,10 @@ fn main(
 ) {
   let matrix = workgroup.z / params.splits;
   let split = workgroup.z % params.splits;
-  let row = workgroup.y * $ROWS;
-  let column = (workgroup.x * $WORKGROUP + local) * $(4 * VECTORS);
+  let index = workgroup.y * grid.x + workgroup.x;
+  let across = (params.columns + $(4 * VECTORS * WORKGROUP - 1)) / $(4 * VECTORS * WORKGROUP);
+  let row = index / across * $ROWS;
+  let column = (index % across * $WORKGROUP + local) * $(4 * VECTORS);
 //: if SUBGROUP
 //: let SHARED = (ROWS + SUBGROUP - 1) / SUBGROUP
 //: for i in 0..SHARED

@@ -33,6 +33,9 @@ const SMALL: Record<string, string> = {
   ranger: '6x10',
   sgd: '6x10',
   faces: '2x16',
+  affine_sample: '2x3x6x8',
+  ada_transforms: '5',
+  ada_heuristic: '12',
 };
 
 const bench = (name: string, shape = SMALL[name] ?? '2x4x6x8') =>

@@ -407,6 +407,22 @@ describe("on WebGPU's default limits", () => {
     });
   });
 
+  test('a matrix product of more rows than one row of workgroups takes; more than a grid takes is refused', async () => {
+    const { device } = gpu;
+    const rows = 65535 * 16 + 9;
+    const [values, products] = await device.scope('many rows', () => {
+      const a = filled(device, [rows, 1], 1);
+      return Promise.all([a.read(), ops.matmul(a, device.tensor([1, 2, 3, 4], [1, 4])).read()]);
+    });
+    for (const row of [0, 65535, 65536 * 8, rows - 9, rows - 1]) {
+      const expected = [1, 2, 3, 4].map(b => Math.fround(values[row] * b));
+      expect([...products.subarray(4 * row, 4 * row + 4)]).toEqual(expected);
+    }
+    const z = device.tensor(new Float32Array(65536), [65536, 1, 1]);
+    expect(() => device.scope('batch', () => ops.matmul(z, z))).toThrow(/matmul: .* 65536 workgroups are more/);
+    device.discard(z);
+  });
+
   test('a dense layer with a weight of 231 MB: forward, gradients, and an optimiser step', async () => {
     const { device } = gpu;
     const [outputs, inputs] = [4608, 12544];

@@ -5,6 +5,7 @@ import { numbered } from '../runtime/compilation.ts';
 import { Device } from '../runtime/device.ts';
 import { measureCeilings } from '../runtime/measure.ts';
 import { variantText } from '../runtime/variants.ts';
+import { augmentationEntries } from './kernel/augmentation.ts';
 import { Bench } from './kernel/check.ts';
 import { difference, differenceText } from './kernel/difference.ts';
 import { elementEntries } from './kernel/elements.ts';
@@ -17,7 +18,13 @@ import { watch } from './kernel/watch.ts';
 import type { Verb } from './main.ts';
 
 /** All kernels that the verb knows. */
-export const entries: readonly Entry[] = [...familyEntries, ...elementEntries, ...reductionEntries, ...layerEntries];
+export const entries: readonly Entry[] = [
+  ...familyEntries,
+  ...elementEntries,
+  ...reductionEntries,
+  ...layerEntries,
+  ...augmentationEntries,
+];
 
 export const verb: Verb = {
   usage: 'kernel NAME [--shape …] [OPTION VALUE]…',

@@ -50,6 +50,8 @@ const FEATURES = [
 export class Device {
   readonly memory: Memory;
   readonly limits: GPUSupportedLimits;
+  /** Of a dispatch, along each axis. */
+  private readonly mostWorkgroups: number;
   readonly features: ReadonlySet<string>;
   /** Invocations of a subgroup, where the adapter has subgroups of one size; else 0. */
   readonly subgroupSize: number;
@@ -76,6 +78,7 @@ export class Device {
     lowerLimit = Number.POSITIVE_INFINITY,
   ) {
     this.limits = gpu.limits;
+    this.mostWorkgroups = gpu.limits.maxComputeWorkgroupsPerDimension;
     const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
     this.bindingLimit = Math.floor(most / ALIGNMENT) * ALIGNMENT;
     this.features = gpu.features as ReadonlySet<string>;
@@ -278,6 +281,9 @@ export class Device {
     flop = 0,
   ): void {
     if (this.failure) this.throwFailure();
+    if (Math.max(...groups) > this.mostWorkgroups) {
+      throw new Error(`kernel ${kernel.name}: ${groups.join(' × ')} workgroups are more than this device takes`);
+    }
     const isNoted = this.recorder !== undefined || this.stream.isNoted;
     const work = isNoted ? { shapes: tensors.map(({ shape }) => shape), flop, label: currentLabel() } : undefined;
     const dispatch = { kernel, slices: tensors.map(tensor => tensor.slice), words, groups, work };

@@ -1,5 +1,6 @@
 import operandsSource from '../../../shaders/gemm_matmul.wgsl';
 import source from '../../../shaders/matmul.wgsl';
+import { grid } from '../device.ts';
 import { gemmShaders, gemmVariants, tileSize } from '../gemm.ts';
 import { isOversized, ranges, take } from '../parts.ts';
 import { matmulReference } from '../reference.ts';
@@ -136,7 +137,8 @@ function launch(a: Tensor, b: Tensor, product: Product, { kernel, tile: { SPLITS
     const { ROWS, VECTORS, WORKGROUP } = tile;
     const aligned = !transposeB && n % 4 === 0;
     const compiled = device.kernel(DIRECT, { tile: { ...tile, ...numbers, ALIGNED: Number(aligned) } });
-    const groups = [Math.ceil(n / (4 * VECTORS * WORKGROUP)), Math.ceil(m / ROWS), batch * splits];
+    const blocks = Math.ceil(n / (4 * VECTORS * WORKGROUP)) * Math.ceil(m / ROWS);
+    const groups = [...grid(blocks, 1), batch * splits];
     device.dispatch(compiled, [a, b, output], words, groups, flop);
   } else {
     const operands = {
