@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   completeFolders,
   type Folder,
@@ -50,6 +50,54 @@ describe('a folder', () => {
     await folder.write('taken/file', 'x');
     await expect(folder.write('taken', 'y')).rejects.toThrow();
     expect(await folder.listFiles()).toEqual(['taken/file']);
+  });
+
+  test('has the file of the last of two writers at once, whole', async () => {
+    const folder = await makeFolder('two writers');
+    let release = () => {};
+    const released = new Promise<void>(resolve => {
+      release = resolve;
+    });
+    async function* slowly() {
+      yield Buffer.from('the first ');
+      await released;
+      yield Buffer.from('writer');
+    }
+    const first = folder.write('file', slowly());
+    await vi.waitUntil(async () => (await folder.list()).length > 0);
+    await folder.write('file', 'the second writer, who is faster');
+    expect(await folder.readText('file')).toBe('the second writer, who is faster');
+    release();
+    await first;
+    expect(await folder.readText('file')).toBe('the first writer');
+    expect(await folder.list()).toEqual(['file']);
+  });
+
+  test('is cleaned of what a killed writer of a file left, when it is written an hour later', async () => {
+    const folder = await makeFolder('leftovers');
+    const script = path.join(scratch, 'dies.mjs');
+    await build({
+      stdin: { contents: killed, resolveDir: process.cwd(), loader: 'ts' },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      outfile: script,
+    });
+    const child = spawn(process.execPath, [script, folder.path], { stdio: 'inherit' });
+    await new Promise(resolve => child.once('close', resolve));
+    const [leftover, ...others] = await folder.list();
+    expect([leftover, others]).toEqual([expect.stringMatching(/^\.tmp-file-/), []]);
+    await folder.write('.tmp-file-of the user', 'x');
+    const longAgo = new Date(Date.now() - 2 * 3_600_000);
+    fs.utimesSync(path.join(folder.path, '.tmp-file-of the user'), longAgo, longAgo);
+
+    await folder.write('file', 'soon');
+    expect(await folder.list()).toEqual(['.tmp-file-of the user', leftover, 'file'].sort());
+    fs.utimesSync(path.join(folder.path, leftover), longAgo, longAgo);
+    await folder.write('other', 'of another name');
+    expect(await folder.exists(leftover)).toBe(true);
+    await folder.write('file', 'later');
+    expect(await folder.list()).toEqual(['.tmp-file-of the user', 'file', 'other']);
   });
 
   test('is never left by a name', async () => {
@@ -156,6 +204,15 @@ const writer = `
     const complete = await completeFolders(parent);
     for (const old of complete.slice(0, -3)) await removeCompleteFolder(parent, old);
   }
+`;
+
+/** Is killed in the middle of a file. */
+const killed = `
+  import { openFolder } from './src/io/files.ts';
+  await (await openFolder(process.argv[2])).write('file', (async function* () {
+    yield Buffer.from('half');
+    process.kill(process.pid, 'SIGKILL');
+  })());
 `;
 
 const firstOutput = (child: ChildProcess): Promise<void> =>

@@ -1,9 +1,14 @@
 /** Folders of the disk, for Node. The twin for pages is files.web.ts. */
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { UserError } from './errors.ts';
 import { type FileContent, type Folder, nameParts, type RandomAccess, sortedNames } from './folder.ts';
+
+/** A temporary file that nothing was added to for so long, in milliseconds, has no writer any more. */
+const ABANDONED = 3_600_000;
+const UUID_LENGTH = 36;
 
 /**
  * Opens the folder at `path`, and makes it if `create` is set.
@@ -69,8 +74,9 @@ class DiskFolder implements Folder {
 
   async write(name: string, content: FileContent | AsyncIterable<Uint8Array>): Promise<void> {
     const target = this.#at(name);
-    const temporary = path.join(path.dirname(target), `.tmp-${path.basename(target)}`);
     await fs.mkdir(path.dirname(target), { recursive: true });
+    await removeLeftovers(target);
+    const temporary = `${temporaryPrefix(target)}${randomUUID()}`;
     try {
       await fs.writeFile(temporary, content);
       await fs.rename(temporary, target);
@@ -130,6 +136,22 @@ class DiskFolder implements Folder {
 
   #at(name: string): string {
     return path.join(this.path, ...nameParts(name));
+  }
+}
+
+/** What the temporary names of a file begin with. Each writer has a name of its own: two may write at once. */
+function temporaryPrefix(target: string): string {
+  return path.join(path.dirname(target), `.tmp-${path.basename(target)}-`);
+}
+
+/** Removes what writers of a file that were killed left beside it. */
+async function removeLeftovers(target: string): Promise<void> {
+  const prefix = temporaryPrefix(target);
+  for (const name of await fs.readdir(path.dirname(target))) {
+    const found = path.join(path.dirname(target), name);
+    if (!found.startsWith(prefix) || found.length !== prefix.length + UUID_LENGTH) continue;
+    const { mtimeMs } = await fs.stat(found).catch(() => ({ mtimeMs: Date.now() })); // its writer has just renamed it
+    if (Date.now() - mtimeMs > ABANDONED) await fs.rm(found, { force: true });
   }
 }
 
