@@ -109,7 +109,7 @@ const shorter: Record<string, Shorter> = {
   'npx wgrad kernel matmul --emit': { says: /@compute @workgroup_size\(\d+\)/ },
   'npx wgrad tune e2style --batch 8': {
     as: `XDG_CACHE_HOME=$PWD/cache ${WGRAD} tune parsing --batch 2 --feature-scale 16 --budget 1`,
-    says: /classes of problems: [\d.]+ ms with the defaults[\s\S]*written: .*cache\/wgrad\/tuning\.json/,
+    says: /class(es)? of problems: [\d.]+ ms with the defaults[\s\S]*written: .*cache\/wgrad\/tuning\.json/,
   },
 };
 

@@ -18,6 +18,7 @@ import { serve } from '../src/cli/web.ts';
 import { openFolder } from '../src/io/files.ts';
 import { zipFolder } from '../src/io/zip.ts';
 import { Device } from '../src/runtime/device.ts';
+import { variantText } from '../src/runtime/variants.ts';
 import { commonDefaults } from '../src/train/options.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import type { LogLine } from '../src/train/runLog.ts';
@@ -74,27 +75,39 @@ const state = (wanted: string) =>
     { timeout: 240_000, polling: 50 },
     wanted,
   );
+/** Returns when the notice above the page says so. */
+const noticed = (says: string) =>
+  page.waitForFunction(says => document.getElementById('notice-text')!.textContent!.includes(says), {}, says);
 const press = (id: string) => page.locator(`#${id}:enabled`).click();
 
-/** Presses Start with a recipe and settings, and agrees to replace the run in storage. */
-async function start(recipe = 'perceptual', settings: Readonly<Record<string, string>> = SETTINGS): Promise<void> {
+/** Types a recipe's settings. */
+async function choose(recipe = 'perceptual', settings: Readonly<Record<string, string>> = SETTINGS): Promise<void> {
   await page.waitForSelector('#start:enabled');
   await page.select('#recipe', recipe);
   await page.$eval('details', details => {
     details.open = true;
   });
   for (const [key, value] of Object.entries(settings)) await page.locator(`#setting-${key}`).fill(value);
+}
+
+/** Presses Start with a recipe and settings, and agrees to replace the run in storage. */
+async function start(...chosen: Parameters<typeof choose>): Promise<void> {
+  await choose(...chosen);
   const replaces = (await text('storage-text')) !== 'None yet.';
   await press('start');
   if (replaces) await page.locator('#confirm-yes').click();
 }
 
-/** A file of the run in the page's storage. */
-const stored = (name: string) =>
-  page.evaluate(async name => {
-    const run = await (await navigator.storage.getDirectory()).getDirectoryHandle('run');
-    return (await (await run.getFileHandle(name)).getFile()).text();
-  }, name);
+/** A file in the page's storage: of its run or, in another folder, of its cache. */
+const stored = (name: string, folder = 'run') =>
+  page.evaluate(
+    async (name, folder) => {
+      const found = await (await navigator.storage.getDirectory()).getDirectoryHandle(folder);
+      return (await (await found.getFileHandle(name)).getFile()).text();
+    },
+    name,
+    folder,
+  );
 
 /** The losses in a log.jsonl, [step][loss]. */
 const lossesOf = (log: string) =>
@@ -120,6 +133,8 @@ const DRIVER_ERROR = 2e-3;
 
 /** The losses of the run that nothing interrupted. */
 let whole: number[][] = [];
+/** The variants that are offered for what the run computes, by class: the default first. */
+const offered = new Map<string, string[]>();
 /** The zip of the run that was paused, and where that was. */
 let pausedZip: Uint8Array;
 let pausedAt: string;
@@ -150,14 +165,18 @@ test('a training in the page: the loss falls, and equals that of Node', async ()
   expect(distance(whole, node)).toBeLessThan(FLOAT_ERROR);
 });
 
-/** The log of the run in the page's storage, trained in Node. */
+/** The log of the run in the page's storage, trained in Node, which fills `offered`. */
 async function trainedInNode(): Promise<readonly LogLine[]> {
   const { recipe, options } = JSON.parse(await stored('config.json'));
   const device = await Device.open({ adapter: ADAPTER });
   try {
     const training = await recipes[recipe].create({ device, options });
     const folder = await openFolder(join(scratch, `node-${recipe}`), { create: true });
-    return (await train({ device, training, folder, options })).lines;
+    const { lines } = await train({ device, training, folder, options });
+    for (const [key, { family, problem }] of device.choices.met) {
+      offered.set(key, family.variants(problem, device).map(variantText));
+    }
+    return lines;
   } finally {
     device.destroy();
   }
@@ -235,7 +254,7 @@ test('a zip that holds no run is refused with one line, and the run in storage s
     [{ 'r/config.json': '{"recipe":"parsing","options":{"colour":1}}' }, "parsing has no setting 'colour'"],
   ] as const) {
     await load(new Map(Object.entries(files).map(([name, value]) => [name, new TextEncoder().encode(value)])));
-    await page.waitForFunction(says => document.getElementById('notice-text')!.textContent!.includes(says), {}, says);
+    await noticed(says);
   }
   expect(await stored('log.jsonl')).toBe(before);
   await press('notice-close');
@@ -245,9 +264,7 @@ test('a setting that is not possible is one line, and nothing is trained', async
   await page.locator('#setting-batch').fill('0');
   await press('start');
   await page.locator('#confirm-yes').click();
-  await page.waitForFunction(() =>
-    document.getElementById('notice-text')!.textContent!.includes('whole number from 1'),
-  );
+  await noticed('whole number from 1');
   await state('Finished');
 });
 
@@ -264,6 +281,73 @@ test('a profile of the settings: tables, memory, and a trace to download; the ru
   const { traceEvents } = parse(await downloaded('wgrad-trace.json', parse));
   expect(traceEvents.some(({ name }: { name: string }) => name === 'conv2d')).toBe(true);
   expect(await text('storage-text')).toBe(before);
+});
+
+/** The summary of a tuning for so many seconds. */
+async function tuned(seconds: string, meanwhile?: () => Promise<void>): Promise<string> {
+  await page.locator('#tune-seconds').fill(seconds);
+  await press('tune');
+  await page.waitForSelector('#tuning-summary:empty');
+  await meanwhile?.();
+  await page.waitForSelector('#tuning-summary:not(:empty)', { timeout: 240_000 });
+  return text('tuning-summary');
+}
+
+test('the kernels that were tuned in the page are those of the next training', async () => {
+  await choose();
+  await page.locator('#tune-seconds').fill('0');
+  await press('tune');
+  await noticed('Tuning for 0 is not possible; give seconds over 0');
+  // The class with the most arithmetic is begun in any time.
+  expect(await tuned('0.001')).toMatch(
+    /^1 class of problems: [\d.]+ ms with the defaults, [\d.]+ ms with the fastest variants\.not begun, .*: \d+ classes; .*kept in this page’s storage.*computes on the CPU: its ranking does not transfer to GPUs\.$/,
+  );
+  expect(await text('tuning-text')).toMatch(/^perceptual, 1 of \d+ classes/);
+  expect(await text('tuning-table')).toMatch(/fastest ms.*conv2d/);
+  const cache = JSON.parse(await stored('tuning.json', 'cache'));
+  const [families] = Object.values<Record<string, { classes: Record<string, string> }>>(cache.adapters);
+  const [[family, { classes }]] = Object.entries(families);
+  const [[name, fastest], ...others] = Object.entries(classes);
+  const key = `${family} ${name}`;
+  expect(others).toEqual([]);
+  expect(offered.get(key)).toContain(fastest);
+
+  // A variant that no training takes by itself shows that it is the cache which decides.
+  const other = offered.get(key)!.find(variant => variant !== fastest && variant !== offered.get(key)![0])!;
+  await page.evaluate(
+    async content => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('cache');
+      const stream = await (await folder.getFileHandle('tuning.json')).createWritable();
+      await stream.write(content);
+      await stream.close();
+    },
+    JSON.stringify(cache).replace(fastest, other),
+  );
+  await start();
+  await state('Training');
+  await press('stop');
+  await state('An unfinished run');
+  expect(JSON.parse(await stored('config.json')).variants[key]).toBe(other);
+});
+
+test('a tuning can be stopped, and what there is no room for is not measured', async () => {
+  const before = await stored('tuning.json', 'cache');
+  const session = await page.createCDPSession();
+  const quota = (quotaSize?: number) => session.send('Storage.overrideQuotaForOrigin', { origin: url, quotaSize });
+  await quota(1);
+  await press('tune');
+  await noticed('This page’s storage is full: discard its run, or free space on the disk');
+  expect(await text('tuning-text')).toBe('perceptual');
+  await quota();
+  expect(await stored('tuning.json', 'cache')).toBe(before);
+
+  const summary = await tuned('600', async () => {
+    await state('Tuning kernels');
+    await press('stop');
+    expect(await text('state')).toMatch(/^Tuning ends/);
+  });
+  expect(summary).toMatch(/measured before: 1 class\.not begun, .*: \d+ class/);
+  await state('An unfinished run');
 });
 
 test('a run goes on after the page was closed, and by itself after the GPU process died', async () => {

@@ -1,16 +1,16 @@
 import { parseArgs } from 'node:util';
-import { UserError } from '../io/errors.ts';
 import { Device } from '../runtime/device.ts';
-import { sameVariant, variantText } from '../runtime/variants.ts';
+import { variantText } from '../runtime/variants.ts';
 import { commonDefaults } from '../train/options.ts';
+import { BUDGET, parseBudget } from '../train/tune/budget.ts';
 import { TuningCache } from '../train/tune/cache.ts';
+import { head, rankingTransfers, rowOf, summary, totalOf } from '../train/tune/text.ts';
 import { type TunedClass, type Tuning, tuneRecipe } from '../train/tune/tune.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
 import type { TrainingRun } from './run.ts';
 import { findRecipe } from './userRecipe.ts';
 
-const BUDGET = 120;
 /** What `npm start` trains. */
 const RECIPE = 'e2style';
 const BATCH = 8;
@@ -41,10 +41,7 @@ export const verb: Verb = {
         adapter: { type: 'string' },
       },
     });
-    const budget = Number(values.budget ?? BUDGET);
-    if (!(budget > 0 && Number.isFinite(budget))) {
-      throw new UserError(`--budget ${values.budget} is not possible; give seconds over 0`);
-    }
+    const budget = parseBudget(values.budget ?? String(BUDGET), '--budget');
     const given = values as Record<string, string | undefined>;
     const flags = Object.fromEntries(settings.map(key => [key, given[dashed(key)]]));
     const defaults = named ? recipe.defaults : { ...recipe.defaults, batch: BATCH };
@@ -54,14 +51,14 @@ export const verb: Verb = {
     try {
       const cache = await TuningCache.open(device);
       const { json } = values;
-      if (!json) console.log(`${recipe.name} on ${device.adapter.name}, at most ${budget} s\n\n${heading}`);
+      if (!json) console.log(`${recipe.name} on ${device.adapter.name}, at most ${budget} s\n\n${line(head)}`);
       const progress = (tuned: TunedClass) => {
-        if (!json) console.log(line(tuned));
+        if (!json) console.log(line(rowOf(tuned)));
       };
       const message = (text: string) => console.error(text);
       const tuning = await tuneRecipe(device, { recipe, options, budget, cache, message, progress });
       if (json) console.log(JSON.stringify(report(device, cache, tuning), null, 2));
-      else console.log(`\n${summary(device, cache, tuning)}`);
+      else console.log(`\n${summaryText(device, cache, tuning)}`);
       return 0;
     } finally {
       device.destroy();
@@ -95,60 +92,30 @@ export async function tuneFirst({ recipe, options, adapter, resumed }: TrainingR
         console.log(`tuning kernels: ${done} of ${count}`);
       },
     });
-    if (tuning.classes.length > 0) console.log(summary(device, cache, tuning));
+    if (tuning.classes.length > 0) console.log(summaryText(device, cache, tuning));
   } finally {
     device.destroy();
   }
 }
 
-const heading = `${'problem'.padEnd(58)}  times  default ms  fastest ms  variant`;
+const WIDTHS = [58, 5, 10, 10];
 
-function times({ before, best, measured }: TunedClass): { default?: number; fastest?: number } {
-  const ms = (text: string | undefined) => measured.find(({ variant }) => variantText(variant) === text)?.ms;
-  return { default: ms(variantText(before)), fastest: best && ms(variantText(best)) };
+/** A line of the table: the name from the left, the numbers to the right, and the variant as long as it is. */
+function line(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[0]) : cell.padStart(WIDTHS[i] ?? 0))).join('  ');
 }
 
-function line(tuned: TunedClass): string {
-  const { name, count, best, before } = tuned;
-  const { default: old, fastest } = times(tuned);
-  const numbers = [old, fastest].map(ms => (ms === undefined ? 'failed' : ms.toFixed(3)).padStart(10));
-  const taken = !best ? 'none is right' : sameVariant(best, before) ? 'the default' : variantText(best);
-  return `${name.padEnd(58)}  ${String(count).padStart(5)}  ${numbers.join('  ')}  ${taken}`;
-}
-
-/** Milliseconds that a step's kernels of the classes with both times take with the defaults, and with the fastest. */
-function sums(classes: readonly TunedClass[]): { default: number; fastest: number } {
-  const total = { default: 0, fastest: 0 };
-  for (const tuned of classes) {
-    const { default: old, fastest } = times(tuned);
-    if (old === undefined || fastest === undefined) continue;
-    total.default += old * tuned.count;
-    total.fastest += fastest * tuned.count;
-  }
-  return total;
-}
-
-function summary(device: Device, cache: TuningCache, { classes, left, known }: Tuning): string {
-  const total = sums(classes);
-  const lines = [
-    `${classes.length} classes of problems: ${total.default.toFixed(1)} ms with the defaults, ${total.fastest.toFixed(1)} ms with the fastest variants`,
-  ];
-  if (known > 0) lines.push(`${known} classes were measured before`);
-  if (left.length > 0)
-    lines.push(`no time was left for ${left.length} classes, which keep their variants: raise --budget`);
-  if (classes.length > 0) lines.push(`written: ${cache.path}`);
-  if (device.adapter.kind === 'cpu' || device.adapter.kind === 'embedded') {
-    lines.push(`${device.adapter.name} computes on the CPU: its ranking does not transfer to GPUs`);
-  }
-  return lines.join('\n');
+function summaryText(device: Device, cache: TuningCache, tuning: Tuning): string {
+  const { name } = device.adapter;
+  return summary(tuning, { adapter: name, kept: `written: ${cache.path}`, more: 'raise --budget' }).join('\n');
 }
 
 function report(device: Device, cache: TuningCache, { classes, left }: Tuning): object {
   const { name, driver, kind } = device.adapter;
   return {
-    adapter: { name, driver, kind, rankingTransfers: kind !== 'cpu' && kind !== 'embedded' },
+    adapter: { name, driver, kind, rankingTransfers: rankingTransfers(name) },
     file: cache.path,
-    total: sums(classes),
+    total: totalOf(classes),
     left,
     classes: classes.map(({ before, best, measured, ...rest }) => ({
       ...rest,

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { create, globals } from 'webgpu';
 import { UserError } from '../io/errors.ts';
-import { type AdapterKind, type OpenAdapterOptions, type OpenedAdapter, testAdapter } from './adapter.ts';
+import { type AdapterKind, isCpuDriver, type OpenAdapterOptions, type OpenedAdapter, testAdapter } from './adapter.ts';
 import { unpackSwiftshader } from './swiftshader.node.ts';
 import { catchingWarnings, driverManifests, prepareVulkan, withDriver } from './vulkan.node.ts';
 import { settle } from './wait.ts';
@@ -119,11 +119,6 @@ async function explainManifests(): Promise<string[]> {
     if (names.length === 0 && reason) explained.push(`${basename(manifest)}: too old or broken for Dawn (${reason})`);
   }
   return explained;
-}
-
-/** Whether an adapter of this name computes on the CPU. */
-export function isCpuDriver(name: string): boolean {
-  return /llvmpipe|swiftshader|basic render driver/i.test(name);
 }
 
 function matches({ name, kind }: Candidate, wanted: string): boolean {

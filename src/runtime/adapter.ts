@@ -27,6 +27,11 @@ export interface OpenAdapterOptions {
   adapter?: string;
 }
 
+/** Whether an adapter of this name computes on the CPU. */
+export function isCpuDriver(name: string): boolean {
+  return /llvmpipe|swiftshader|basic render driver/i.test(name);
+}
+
 /** One workgroup of 64 invocations sums 64 integers' squares through workgroup memory; the sum is 85344. */
 const testShader = /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> result: array<u32, 1>;

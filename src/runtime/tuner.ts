@@ -40,7 +40,7 @@ export async function tuneProblem<Problem>(
   problem: Problem,
   { current, ...options }: TuneOptions = {},
 ): Promise<{ measured: Measured[]; best: Variant | undefined }> {
-  const limit = device.adapter.kind === 'embedded' ? MOST_WHERE_SLOW : Number.POSITIVE_INFINITY;
+  const limit = /swiftshader/i.test(device.adapter.name) ? MOST_WHERE_SLOW : Number.POSITIVE_INFINITY;
   const all = family.variants(problem, device);
   const variants = all.filter((variant, i) => i < limit || (current && sameVariant(variant, current)));
   const values = family.operands(problem).map((shape, i) => exactNumbers(sizeOf(shape), i + 1));

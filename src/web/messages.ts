@@ -5,6 +5,7 @@ import type { MemoryUse } from '../train/profile/memory.ts';
 import type { ProfileReport } from '../train/profile/report.ts';
 import type { LogLine } from '../train/runLog.ts';
 import type { Options } from '../train/training.ts';
+import type { TunedClass } from '../train/tune/tune.ts';
 
 export type ToWorker =
   /** Begins a run with these settings, as they were typed; it takes the place of the one in storage. */
@@ -13,7 +14,7 @@ export type ToWorker =
   | { readonly type: 'resume' }
   /** Saves, and keeps all in memory. */
   | { readonly type: 'pause' }
-  /** Saves, and gives the device back. */
+  /** Saves, and gives the device back; ends a tuning. */
   | { readonly type: 'stop' }
   /** Asks for the run in storage as a zip. */
   | { readonly type: 'export' }
@@ -22,7 +23,14 @@ export type ToWorker =
   | { readonly type: 'discard' }
   | { readonly type: 'measure' }
   /** Profiles a few steps of a training with these settings, on a device of its own; no run is touched. */
-  | { readonly type: 'profile'; readonly recipe: string; readonly settings: Readonly<Record<string, string>> };
+  | { readonly type: 'profile'; readonly recipe: string; readonly settings: Readonly<Record<string, string>> }
+  /** Measures, for so many seconds, which kernels are fastest for these settings; the runs that begin later take them. */
+  | {
+      readonly type: 'tune';
+      readonly recipe: string;
+      readonly settings: Readonly<Record<string, string>>;
+      readonly seconds: string;
+    };
 
 export type FromWorker =
   /** First of all: what can be trained. */
@@ -30,6 +38,7 @@ export type FromWorker =
   | { readonly type: 'adapter'; readonly adapter: AdapterInfo }
   | { readonly type: 'measured'; readonly measurements: Measurements }
   | ({ readonly type: 'profiled' } & ProfileResult)
+  | ({ readonly type: 'tuned' } & TuningStatus)
   /** There is nothing to train with; `text` says why, and what would help. */
   | { readonly type: 'unsupported'; readonly text: string }
   | { readonly type: 'phase'; readonly phase: Phase }
@@ -42,7 +51,7 @@ export type FromWorker =
   | { readonly type: 'exported'; readonly name: string; readonly zip: Blob };
 
 /** What the Worker does; `idle` covers a run in storage that nobody works on. */
-export type Phase = 'idle' | 'starting' | 'training' | 'paused' | 'recovering' | 'profiling';
+export type Phase = 'idle' | 'starting' | 'training' | 'paused' | 'recovering' | 'profiling' | 'tuning';
 
 export interface ProfileResult {
   readonly recipe: string;
@@ -52,6 +61,16 @@ export interface ProfileResult {
   readonly picture: string;
   /** In Chrome's trace format. */
   readonly trace: Blob;
+}
+
+/** A tuning that goes on or, with a summary, has ended. */
+export interface TuningStatus {
+  readonly recipe: string;
+  /** Measured so far. */
+  readonly classes: readonly TunedClass[];
+  /** Classes to measure; undefined until the first one is measured. */
+  readonly count: number | undefined;
+  readonly summary: readonly string[] | undefined;
 }
 
 export interface RecipeChoice {

@@ -1,11 +1,13 @@
 /** The page: it draws what its Worker tells, and passes on what the user wants. */
+import { BUDGET } from '../train/tune/budget.ts';
 import { confirmed } from './confirm.ts';
 import { element } from './dom.ts';
 import { adapterText, measuredText } from './footer.ts';
-import type { FromWorker, Phase, StoredRun, ToWorker } from './messages.ts';
+import type { FromWorker, Phase, StoredRun, ToWorker, TuningStatus } from './messages.ts';
 import { showProfile } from './profileView.ts';
 import { RunView } from './runView.ts';
 import { SettingsForm } from './settings.ts';
+import { showTuning } from './tuningView.ts';
 
 const button = (id: string) => element(id, HTMLButtonElement);
 const buttons = {
@@ -19,9 +21,12 @@ const buttons = {
   loadFolder: button('load-folder'),
   measure: button('measure'),
   profile: button('profile'),
+  tune: button('tune'),
   trace: button('profile-trace'),
 };
 const zipFile = element('zip-file', HTMLInputElement);
+const tuneSeconds = element('tune-seconds', HTMLInputElement);
+tuneSeconds.value = String(BUDGET);
 const folderFiles = element('folder-files', HTMLInputElement);
 const view = new RunView();
 
@@ -33,6 +38,8 @@ let run: StoredRun | undefined;
 let hasDevice = false;
 /** Of the profile that is shown. */
 let trace: Blob | undefined;
+/** As it was told last. */
+let tuning: TuningStatus | undefined;
 
 const worker = new Worker(new URL('worker.js', document.baseURI), { type: 'module' });
 const tell = (message: ToWorker) => worker.postMessage(message);
@@ -59,6 +66,10 @@ function receive(message: FromWorker): void {
     case 'profiled':
       trace = message.trace;
       showProfile(message);
+      break;
+    case 'tuned':
+      tuning = message;
+      showTuning(message);
       break;
     case 'phase':
       phase = message.phase;
@@ -105,8 +116,10 @@ function showControls(): void {
   buttons.pause.hidden = !busy;
   buttons.stop.hidden = idle;
   buttons.pause.disabled = phase !== 'training' || ending;
-  buttons.stop.disabled = (phase !== 'training' && phase !== 'paused') || ending;
+  buttons.stop.disabled = !['training', 'paused', 'tuning'].includes(phase) || ending;
   buttons.profile.disabled = busy || !hasDevice;
+  buttons.tune.disabled = busy || !hasDevice;
+  tuneSeconds.disabled = busy || !hasDevice;
   buttons.download.disabled = busy || !run;
   buttons.discard.disabled = busy || !run;
   buttons.loadZip.disabled = busy;
@@ -117,6 +130,7 @@ function showControls(): void {
 }
 
 function stateText(): string {
+  if (phase === 'tuning') return tuningText();
   if (ending) return 'Saving …';
   if (phase === 'starting') return 'Building the networks and compiling their kernels …';
   if (phase === 'training' && view.atEnd) return 'All steps done: saving and measuring …';
@@ -127,6 +141,13 @@ function stateText(): string {
   if (run?.finished) return 'Finished';
   if (run) return `An unfinished run is in this page’s storage, at step ${run.step} of ${run.options.steps}`;
   return hasDevice ? 'Ready' : 'Looking for a GPU …';
+}
+
+function tuningText(): string {
+  if (ending) return 'Tuning ends with the kernel that is being measured …';
+  const { classes, count } = tuning ?? {};
+  if (count === undefined) return 'Tuning kernels: looking at what a step computes …';
+  return `Tuning kernels: ${classes!.length} of ${count} …`;
 }
 
 function storageText(busy: boolean): string {
@@ -203,6 +224,12 @@ buttons.profile.addEventListener('click', () => {
   if (!form) return;
   clearNotice();
   tell({ type: 'profile', ...form.read() });
+});
+buttons.tune.addEventListener('click', () => {
+  if (!form) return;
+  clearNotice();
+  tuning = undefined;
+  tell({ type: 'tune', ...form.read(), seconds: tuneSeconds.value });
 });
 buttons.trace.addEventListener('click', () => trace && save(trace, 'wgrad-trace.json'));
 element('notice-close', HTMLButtonElement).addEventListener('click', clearNotice);

@@ -10,7 +10,10 @@ import { createTraining } from '../train/run.ts';
 import type { RunConfig } from '../train/runConfig.ts';
 import type { Watcher } from '../train/trainer.ts';
 import type { Options } from '../train/training.ts';
-import { applyTuning } from '../train/tune/cache.ts';
+import { parseBudget } from '../train/tune/budget.ts';
+import { applyTuning, TuningCache } from '../train/tune/cache.ts';
+import { summary } from '../train/tune/text.ts';
+import { type TunedClass, tuneRecipe } from '../train/tune/tune.ts';
 import type { FromWorker, Phase, RecipeChoice, ToWorker } from './messages.ts';
 import { Session } from './session.ts';
 import { createRun, describeRun, discardRun, exportRun, importRun, openRun, readConfig } from './storage.ts';
@@ -35,6 +38,8 @@ let session: Session | undefined;
 let current: Phase = 'idle';
 /** The run was asked to end, not only to pause. */
 let ends = false;
+/** The tuning was asked to end. */
+let tuningEnds = false;
 
 scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   handle(data).catch(fail);
@@ -55,6 +60,8 @@ async function handle(message: ToWorker): Promise<void> {
       return alone(measureDevice);
     case 'profile':
       return alone(() => profileSteps(message.recipe, message.settings));
+    case 'tune':
+      return alone(() => tune(message.recipe, message.settings, message.seconds));
     case 'export':
       return post({ type: 'exported', ...(await exportRun()) });
     case 'import':
@@ -119,6 +126,10 @@ async function work(config: RunConfig, isNew: boolean): Promise<void> {
 }
 
 function stop(): void {
+  if (current === 'tuning') {
+    tuningEnds = true;
+    return;
+  }
   ends = true;
   session?.stop();
   if (current === 'paused') leave();
@@ -162,28 +173,72 @@ async function tellRun(): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  const { message } = error as Error;
-  const text =
-    !(error instanceof UserError) && isOutOfMemory(error)
-      ? `the device is out of memory: lower the batch (${message.split('\n')[0]})`
-      : message;
   if (!(error instanceof UserError)) console.warn(error);
-  post({ type: 'error', text });
+  post({ type: 'error', text: textOf(error as Error) });
+}
+
+function textOf(error: Error): string {
+  const { name, message } = error;
+  if (error instanceof UserError) return message;
+  const [line] = message.split('\n');
+  if (name === 'QuotaExceededError') {
+    return `this page’s storage is full: discard its run, or free space on the disk (${line})`;
+  }
+  return isOutOfMemory(error) ? `the device is out of memory: lower the batch (${line})` : message;
 }
 
 async function profileSteps(recipe: string, settings: Readonly<Record<string, string>>): Promise<void> {
   const options = optionsOf(recipe, settings);
-  const before = current;
-  phase('profiling');
-  const device = await Device.open();
-  try {
+  await aside('profiling', async device => {
     await applyTuning(device, watcher.message);
     const training = await createTraining(recipes[recipe], { device, options, message: watcher.message });
     const { report, memory, picture, trace } = await profileTraining(device, training, PROFILED_STEPS);
     const blob = new Blob([JSON.stringify(trace())], { type: 'application/json' });
     post({ type: 'profiled', recipe, report, memory, picture, trace: blob });
+  });
+}
+
+/** Measures what these settings meet and has not been measured here, and puts the fastest in the page's storage. */
+async function tune(recipe: string, settings: Readonly<Record<string, string>>, seconds: string): Promise<void> {
+  const options = optionsOf(recipe, settings);
+  const budget = parseBudget(seconds, 'tuning for');
+  tuningEnds = false;
+  await aside('tuning', async device => {
+    const classes: TunedClass[] = [];
+    let count: number | undefined;
+    const tell = (summary?: readonly string[]) => post({ type: 'tuned', recipe, classes, count, summary });
+    tell();
+    const tuning = await tuneRecipe(device, {
+      recipe: recipes[recipe],
+      options,
+      budget,
+      onlyNew: true,
+      cache: await TuningCache.open(device),
+      message: watcher.message,
+      shouldStop: () => tuningEnds,
+      progress(tuned, _, all) {
+        classes.push(tuned);
+        count = all;
+        tell();
+      },
+    });
+    const kept = 'kept in this page’s storage: every run that begins from now on takes them';
+    tell(summary(tuning, { adapter: device.adapter.name, kept, more: 'tune again to go on' }));
+  });
+}
+
+/** Work on a device of its own that touches no run. */
+async function aside(during: Phase, work: (device: Device) => Promise<void>): Promise<void> {
+  const before = current;
+  phase(during);
+  try {
+    const device = await Device.open();
+    try {
+      await work(device);
+    } finally {
+      device.destroy();
+    }
   } finally {
-    device.destroy();
     phase(before);
   }
 }

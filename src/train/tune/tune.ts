@@ -15,6 +15,8 @@ export interface TuneOptions {
   readonly onlyNew?: boolean;
   readonly cache: TuningCache;
   readonly message?: (text: string) => void;
+  /** Asked before each class: whether to begin nothing more. */
+  readonly shouldStop?: () => boolean;
   /** Told of each class when it is measured. */
   readonly progress?: (tuned: TunedClass, done: number, count: number) => void;
 }
@@ -33,7 +35,7 @@ export interface TunedClass {
 
 export interface Tuning {
   readonly classes: readonly TunedClass[];
-  /** Classes for which there was no time. */
+  /** Classes that were not begun: the time was over, or it was to stop. */
   readonly left: readonly string[];
   /** Classes that were remembered already. */
   readonly known: number;
@@ -46,17 +48,18 @@ export interface Tuning {
  */
 export async function tuneRecipe(
   device: Device,
-  { recipe, options, budget, onlyNew = false, cache, message, progress }: TuneOptions,
+  { recipe, options, budget, onlyNew = false, cache, message, shouldStop, progress }: TuneOptions,
 ): Promise<Tuning> {
   const training = await createTraining(recipe, { device, options, message });
   await traceSteps(device, training);
   const all = [...device.choices.met].map(([name, met]) => ({ name, ...met, work: workOf(met) }));
   const wanted = all.filter(({ family, problem }) => !(onlyNew && cache.has(family, problem, device)));
   wanted.sort((a, b) => b.work - a.work);
+  if (wanted.length > 0) await cache.save(); // before the time is spent: what cannot be kept fails here
   const classes: TunedClass[] = [];
   const end = performance.now() + 1000 * budget;
   for (const { name, family, problem, variant: before, count } of wanted) {
-    if (performance.now() > end) break;
+    if (performance.now() > end || shouldStop?.()) break;
     const { measured, best } = await tuneProblem(device, family, problem, { current: before });
     device.trim();
     if (best) {
