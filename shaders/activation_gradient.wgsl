@@ -5,7 +5,14 @@
 //
 // 0: g  [N, C, plane]     1: v  [N, C, plane]     2: slope  [C]     3: h  [N, C, plane]     4: t  [C, splits]
 // A workgroup computes one split of one channel. ELEMENT is vec4f where four divides the plane, and all counts are of
-// vectors then; else it is f32. Without LEARNED the slope is that of the parameters.
+// vectors then; else it is f32. g, v and h are STORED as these or, with HALF, as vec4h or f16. Without LEARNED the
+// slope is that of the parameters.
+//
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   samples: u32,
@@ -17,10 +24,10 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> gradient: array<ELEMENT>;
-@group(0) @binding(1) var<storage, read> decider: array<ELEMENT>;
+@group(0) @binding(0) var<storage, read> gradient: array<STORED>;
+@group(0) @binding(1) var<storage, read> decider: array<STORED>;
 @group(0) @binding(2) var<storage, read> slopes: array<f32>;
-@group(0) @binding(3) var<storage, read_write> output: array<ELEMENT>;
+@group(0) @binding(3) var<storage, read_write> output: array<STORED>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -51,10 +58,10 @@ fn main(
     let base = (n * params.channels + channel) * params.plane;
     for (var i = start + local; i < end; i += WORKGROUP) {
       let at = base + i;
-      let g = params.gain * gradient[at];
-      let v = decider[at];
+      let g = params.gain * ELEMENT(gradient[at]);
+      let v = ELEMENT(decider[at]);
       let h = select(g * slope, g, v > ELEMENT(0.0));
-      output[at] = h;
+      output[at] = STORED(h);
       if (LEARNED) {
         sum += select(g * v, ELEMENT(0.0), v > ELEMENT(0.0));
       } else {

@@ -3,6 +3,16 @@
 //
 // 0: x  [planes, H, W]     1: filter  [4, 4]     2: y  [planes, OH, OW]
 // A register tile is 4 x 4 pixels of y, for which an invocation loads 7 x 7 of x.
+//
+// 1 where x and y are stored as f16; filter and sums are f32.
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+alias Number = f16;
+//: else
+alias Number = f32;
+//: end
 
 struct Params {
   tiles: u32,
@@ -16,9 +26,9 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> filter_taps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -46,10 +56,10 @@ fn store(row: u32, column: u32, plane: u32, value: vec4f) {
     return;
   }
   let at = (plane * params.out_height + row) * params.out_width + column;
-  output[at] = value.x;
-  if (column + 1 < params.out_width) { output[at + 1] = value.y; }
-  if (column + 2 < params.out_width) { output[at + 2] = value.z; }
-  if (column + 3 < params.out_width) { output[at + 3] = value.w; }
+  output[at] = Number(value.x);
+  if (column + 1 < params.out_width) { output[at + 1] = Number(value.y); }
+  if (column + 2 < params.out_width) { output[at + 2] = Number(value.z); }
+  if (column + 3 < params.out_width) { output[at + 3] = Number(value.w); }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -88,8 +98,8 @@ fn main(
     let y = i32(row) - params.pad_y + r;
     let valid = select(0.0, 1.0, y >= 0 && y < params.height);
     let at = (i32(plane) * params.height + clamp(y, 0, params.height - 1)) * params.width;
-    let low = vec4f(input[at + c_low.x], input[at + c_low.y], input[at + c_low.z], input[at + c_low.w]);
-    let high = vec3f(input[at + c_high.x], input[at + c_high.y], input[at + c_high.z]);
+    let low = vec4f(vec4<Number>(input[at + c_low.x], input[at + c_low.y], input[at + c_low.z], input[at + c_low.w]));
+    let high = vec3f(vec3<Number>(input[at + c_high.x], input[at + c_high.y], input[at + c_high.z]));
     let line = Line(low * inside_low * valid, high * inside_high.xyz * valid);
     y0 += correlate(line, f3);
     y1 += correlate(line, f2);

@@ -4,10 +4,16 @@
 // The axes are collapsed to RANK (at most 6); an operand that is repeated along an axis has stride 0 there. Where four
 // divides the last axis, ELEMENT is vec4f, which that axis and `size` are counted in; an operand is then taken in
 // vectors (TYPE0 is that of x, and so on), in which its strides are, or, where it is repeated along that axis, as
-// scalars. Else all is f32. A workgroup computes WORKGROUP * 4 consecutive ELEMENTs.
+// scalars. Else all is f32. What is f16 in memory (then HALF) has another type there: operand o that of STORED0 and so
+// on, the result RESULT. A workgroup computes WORKGROUP * 4 consecutive ELEMENTs.
 //
 //: let OPERANDS = 2
 //: let RANK = 1
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   size: u32,
@@ -19,9 +25,9 @@ struct Params {
 }
 
 //: for o in 0..OPERANDS
-@group(0) @binding($o) var<storage, read> data$o: array<TYPE$o>;
+@group(0) @binding($o) var<storage, read> data$o: array<STORED$o>;
 //: end
-@group(0) @binding($OPERANDS) var<storage, read_write> result: array<ELEMENT>;
+@group(0) @binding($OPERANDS) var<storage, read_write> result: array<RESULT>;
 @group(0) @binding($(OPERANDS + 1)) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -58,12 +64,12 @@ fn main(
       rest /= length$AXIS;
 //: end
 //: for o in 0..OPERANDS
-      let operand$o = ELEMENT(data$o[at$o + rest * params.stride$o[0][0]]);
+      let operand$o = ELEMENT(TYPE$o(data$o[at$o + rest * params.stride$o[0][0]]));
 //: end
 //: if OPERANDS == 2
-      result[i] = apply(operand0, operand1, ELEMENT(params.a));
+      result[i] = RESULT(apply(operand0, operand1, ELEMENT(params.a)));
 //: else
-      result[i] = apply(operand0, operand1, operand2, ELEMENT(params.a));
+      result[i] = RESULT(apply(operand0, operand1, operand2, ELEMENT(params.a)));
 //: end
     }
   }

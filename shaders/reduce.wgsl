@@ -5,13 +5,18 @@
 // invocations along the reduction and WORKGROUP / LANES outputs: LANES is a power of two, 1 for short reductions with
 // many outputs, at most WORKGROUP for long ones with few. The partial results are added as a fixed tree. `splits` cuts
 // one long reduction over many workgroups; a second pass adds the parts. Where the last axis is reduced and four
-// divides it, ELEMENT is vec4f and all counts and strides are of vectors; else it is f32.
+// divides it, ELEMENT is vec4f and all counts and strides are of vectors; else it is f32. With HALF x or y are f16 in
+// memory, STORED_X and STORED_Y then vec4h or f16; z is always f32.
 //
 // The size of a subgroup, whose invocations exchange their results without workgroup memory; 0 does without subgroups.
 //: let SUBGROUP = 0
+//: let HALF = 0
 //: if SUBGROUP
 
 enable subgroups;
+//: end
+//: if HALF
+enable f16;
 //: end
 
 struct Params {
@@ -26,8 +31,8 @@ struct Params {
   reduced_stride: vec4u,
 }
 
-@group(0) @binding(0) var<storage, read> x_data: array<ELEMENT>;
-@group(0) @binding(1) var<storage, read> y_data: array<ELEMENT>;
+@group(0) @binding(0) var<storage, read> x_data: array<STORED_X>;
+@group(0) @binding(1) var<storage, read> y_data: array<STORED_Y>;
 @group(0) @binding(2) var<storage, read_write> z_data: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -80,7 +85,7 @@ fn main(
     let base = offset(k, KEPT_RANK, params.kept_shape, params.kept_stride);
     for (var r = start + lane; r < end; r += LANES) {
       let at = base + offset(r, REDUCED_RANK, params.reduced_shape, params.reduced_stride);
-      all = combine(all, term(x_data[at], y_data[at]));
+      all = combine(all, term(ELEMENT(x_data[at]), ELEMENT(y_data[at])));
     }
   }
   var total = collect(all);

@@ -5,7 +5,14 @@
 // 0: g  [N, C, plane]     1: y  [N, C, plane]     2: x  [N, C, plane]     3: d  [N, C]     4: noise  [1 or N, plane]
 // 5: h  [N, C, plane]     6: t0  [N, C, splits]     7: t  [2, N, C, splits]  (t1, then t2)
 // A workgroup of LANES invocations along a plane and WORKGROUP / LANES planes, added as a fixed tree. ELEMENT is vec4f
-// where four divides the plane, which is counted in vectors then, else f32.
+// where four divides the plane, which is counted in vectors then, else f32. g, y, x and h are STORED as these or, with
+// HALF, as vec4h or f16; sums are f32.
+//
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   planes: u32,
@@ -17,12 +24,12 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> gradient: array<ELEMENT>;
-@group(0) @binding(1) var<storage, read> result: array<ELEMENT>;
-@group(0) @binding(2) var<storage, read> input: array<ELEMENT>;
+@group(0) @binding(0) var<storage, read> gradient: array<STORED>;
+@group(0) @binding(1) var<storage, read> result: array<STORED>;
+@group(0) @binding(2) var<storage, read> input: array<STORED>;
 @group(0) @binding(3) var<storage, read> demodulation: array<f32>;
-@group(0) @binding(4) var<storage, read> noise: array<ELEMENT>;
-@group(0) @binding(5) var<storage, read_write> output: array<ELEMENT>;
+@group(0) @binding(4) var<storage, read> noise: array<NOISE>;
+@group(0) @binding(5) var<storage, read_write> output: array<STORED>;
 @group(0) @binding(6) var<storage, read_write> input_sum: array<f32>;
 @group(0) @binding(7) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
@@ -55,13 +62,13 @@ fn main(
     let end = min(start + params.split_length, params.plane);
     for (var i = start + lane; i < end; i += LANES) {
       let at = p * params.plane + i;
-      let g = params.gain * gradient[at];
-      let m = select(g * params.slope, g, result[at] > ELEMENT(0.0));
-      output[at] = m * d;
-      with_input += m * input[at];
+      let g = params.gain * ELEMENT(gradient[at]);
+      let m = select(g * params.slope, g, ELEMENT(result[at]) > ELEMENT(0.0));
+      output[at] = STORED(m * d);
+      with_input += m * ELEMENT(input[at]);
       alone += m;
       if (NOISY) {
-        with_noise += m * noise[noise_start + i];
+        with_noise += m * ELEMENT(noise[noise_start + i]);
       }
     }
   }

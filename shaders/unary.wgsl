@@ -1,7 +1,14 @@
 // y[i] = f(x[i]), f being an expression of x and of the two constants a and b.
 //
-// 0: x  [size]          1: y  [size]          in ELEMENTs: f32, or vec4f where four divides the length
+// 0: x  [size]          1: y  [size]          in ELEMENTs: f32, or vec4f where four divides the length; both are STORED
+// as these or, with HALF, as f16 or vec4h
 // A workgroup computes WORKGROUP * 4 consecutive elements, an invocation every WORKGROUP-th of them.
+//
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+//: end
 
 struct Params {
   size: u32,
@@ -9,8 +16,8 @@ struct Params {
   b: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<ELEMENT>;
-@group(0) @binding(1) var<storage, read_write> output: array<ELEMENT>;
+@group(0) @binding(0) var<storage, read> input: array<STORED>;
+@group(0) @binding(1) var<storage, read_write> output: array<STORED>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -29,7 +36,7 @@ fn main(
   for (var j = 0u; j < 4; j++) {
     let i = first + j * WORKGROUP;
     if (i < params.size) {
-      output[i] = apply(input[i], ELEMENT(params.a), ELEMENT(params.b));
+      output[i] = STORED(apply(ELEMENT(input[i]), ELEMENT(params.a), ELEMENT(params.b)));
     }
   }
 }

@@ -5,6 +5,16 @@
 //
 // 0: x  [planes, H, W]     1: filter  [KH, KW]     2: y  [planes, OH, OW]
 // An invocation computes one element of y and reads only the taps that meet a sample.
+//
+// 1 where x and y are stored as f16; filter and sums are f32.
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+alias Number = f16;
+//: else
+alias Number = f32;
+//: end
 
 struct Params {
   size: u32,
@@ -24,9 +34,9 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> filter_taps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -67,8 +77,8 @@ fn main(
         break;
       }
       let tap = filter_taps[filter_row + select(params.kernel_width - 1 - b, b, params.flip == 1)];
-      sum += tap * input[plane + m * params.width + n];
+      sum += tap * f32(input[plane + m * params.width + n]);
     }
   }
-  output[index] = sum * params.gain;
+  output[index] = Number(sum * params.gain);
 }

@@ -6,6 +6,16 @@
 // The rows i - pad_y = 2 s - 1 and 2 s of y are made of the rows s and s + 1 of x, and so are its columns. A register
 // tile is 4 x 4 pixels of y, for which an invocation loads 3 x 3 of x; the first row and column of the tiles may lie
 // before y.
+//
+// 1 where x and y are stored as f16; filter and sums are f32.
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+alias Number = f16;
+//: else
+alias Number = f32;
+//: end
 
 struct Params {
   tiles: u32,
@@ -21,9 +31,9 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> filter_taps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -42,7 +52,7 @@ fn load(plane: i32, row: i32, column: i32) -> vec3f {
   let c = clamp(columns, vec3i(0), vec3i(params.width - 1));
   let valid = select(0.0, 1.0, row >= 0 && row < params.height);
   let inside = select(vec3f(0), vec3f(valid), (columns >= vec3i(0)) & (columns < vec3i(params.width)));
-  return vec3f(input[at + c.x], input[at + c.y], input[at + c.z]) * inside;
+  return vec3f(vec3<Number>(input[at + c.x], input[at + c.y], input[at + c.z])) * inside;
 }
 
 /// What a row of x adds to four neighbours of y by a row of the filter.
@@ -57,10 +67,10 @@ fn store(plane: i32, i: i32, j: i32, value: vec4f) {
     return;
   }
   let at = (plane * params.out_height + i) * params.out_width + j;
-  if (j >= 0 && j < params.out_width) { output[at] = value.x; }
-  if (j + 1 < params.out_width) { output[at + 1] = value.y; }
-  if (j + 2 < params.out_width) { output[at + 2] = value.z; }
-  if (j + 3 < params.out_width) { output[at + 3] = value.w; }
+  if (j >= 0 && j < params.out_width) { output[at] = Number(value.x); }
+  if (j + 1 < params.out_width) { output[at + 1] = Number(value.y); }
+  if (j + 2 < params.out_width) { output[at + 2] = Number(value.z); }
+  if (j + 3 < params.out_width) { output[at + 3] = Number(value.w); }
 }
 
 @compute @workgroup_size(WORKGROUP)

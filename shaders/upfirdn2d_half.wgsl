@@ -3,6 +3,16 @@
 //
 // 0: x  [planes, H, W]     1: filter  [4, 4]     2: y  [planes, OH, OW]
 // A register tile is 4 x 2 pixels of y, for which an invocation loads 10 x 6 of x.
+//
+// 1 where x and y are stored as f16; filter and sums are f32.
+//: let HALF = 0
+
+//: if HALF
+enable f16;
+alias Number = f16;
+//: else
+alias Number = f32;
+//: end
 
 struct Params {
   tiles: u32,
@@ -16,9 +26,9 @@ struct Params {
   gain: f32,
 }
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> input: array<Number>;
 @group(0) @binding(1) var<storage, read> filter_taps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<Number>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 override WORKGROUP: u32 = 64;
@@ -46,8 +56,8 @@ fn load(plane: u32, row: i32, column: i32) -> Line {
   let inside_low = select(vec4f(0), vec4f(valid), (columns >= vec4i(0)) & (columns <= edge));
   let inside_high = select(vec4f(0), vec4f(valid), (columns >= vec4i(-4)) & (columns + 4 <= edge));
   return Line(
-    vec4f(input[at + low.x], input[at + low.y], input[at + low.z], input[at + low.w]) * inside_low,
-    vec2f(input[at + high.x], input[at + high.y]) * inside_high.xy,
+    vec4f(vec4<Number>(input[at + low.x], input[at + low.y], input[at + low.z], input[at + low.w])) * inside_low,
+    vec2f(vec2<Number>(input[at + high.x], input[at + high.y])) * inside_high.xy,
   );
 }
 
@@ -88,8 +98,8 @@ fn main(
     let i = row + u32(pair) - 1;
     if (pair > 0 && i < params.out_height) {
       let at = (plane * params.out_height + i) * params.out_width + column;
-      output[at] = complete.x;
-      if (column + 1 < params.out_width) { output[at + 1] = complete.y; }
+      output[at] = Number(complete.x);
+      if (column + 1 < params.out_width) { output[at + 1] = Number(complete.y); }
     }
   }
 }

@@ -78,7 +78,7 @@ export function take(tensor: Tensor, start: number, shape: Shape): Tensor {
   if (size === tensor.size) return tensor.view(shape);
   const pieces = piecesOf(tensor, start, size);
   const [{ part, from }] = pieces;
-  if (pieces.length === 1 && (from * 4) % ALIGNMENT === 0) {
+  if (pieces.length === 1 && bytesOf(from, dtype) % ALIGNMENT === 0) {
     return size === part.size ? part.view(shape) : part.window(from, shape);
   }
   if (isOversized(tensor, shape)) {

@@ -12,9 +12,15 @@ const castOp: Op<FloatType> = {
 };
 
 /**
- * The same values as f16, rounded to nearest, or as f32. Products and convolutions of f16 tensors are added up in f32
- * and stored as f16; the gradients of weights stay f32. Needs an adapter with shader-f16.
+ * The same values as f16, rounded to nearest, or as f32. Ops compute f16 tensors in f32 and store their results as f16,
+ * but sums, and the gradients of weights, which stay f32. An elementwise op of several tensors has the type of the
+ * largest. Needs an adapter with shader-f16.
  */
 export function cast(x: Tensor, dtype: FloatType): Tensor {
   return x.dtype === dtype ? x : apply(castOp, [x], dtype);
+}
+
+/** A tensor in the type of another: a gradient in that of what it is the gradient of. */
+export function castLike(x: Tensor, like: Tensor): Tensor {
+  return cast(x, like.dtype as FloatType);
 }

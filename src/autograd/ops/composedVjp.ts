@@ -4,6 +4,7 @@ import { apply, type Context, grad, isRecording, isTracked, type Op, setRecordin
 /** The same values as another tensor of the graph. */
 const identityOp: Op<null> = {
   name: 'identity',
+  half: true,
   forward: ([x]) => x.alias(),
   vjp: g => [g],
 };

@@ -4,7 +4,7 @@ import type { ConvGeometry } from '../../runtime/kernels/convSizes.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, isRecording, type Op } from '../graph.ts';
 import { type Activation, checkedActivation } from './activation.ts';
-import { cast } from './cast.ts';
+import { castLike } from './cast.ts';
 import { add, leakyMask, leakyRelu } from './elementwise.ts';
 import { type Pair, pair } from './pair.ts';
 import { sumTo } from './reduce.ts';
@@ -55,6 +55,7 @@ const transposeOp: Op<Sized> = {
 const weightOp: Op<Sized> = {
   name: 'conv2dWeightGradient',
   half: true,
+  // f32, also of f16 operands.
   forward: ([x, v], g) => kernels.conv2dWeightGradient(x, v, g, g.size),
   vjp: (u, { inputs: [x, v], attributes, needs }) => [
     needs[0] ? apply(transposeOp, [v, castLike(u, v)], { ...attributes, size: planeOf(x) }) : undefined,
@@ -62,16 +63,12 @@ const weightOp: Op<Sized> = {
   ],
 };
 
-/** A gradient of weights is f32, also where the weights are f16. */
-function castLike(u: Tensor, x: Tensor): Tensor {
-  return x.dtype === 'f16' ? cast(u, 'f16') : u;
-}
-
 type Fused = ConvGeometry & Required<Activation>;
 
 /** The convolution with bias and activation in its kernel. */
 const fusedOp: Op<Fused> = {
   name: 'conv2d with bias',
+  half: true,
   forward: ([x, w, bias], { slope, gain, ...g }) => kernels.conv2d(x, w, g, { epilogue: { bias, slope, gain } }),
   vjp: (g, { inputs: [x, w, bias], output, attributes: { slope, gain, ...geometry }, needs }) => {
     const isLinear = slope === 1 && gain === 1;

@@ -13,6 +13,7 @@ export type Operand = Tensor | number;
 
 const addOp: Op<null> = {
   name: 'add',
+  half: true,
   forward: ([x, y]) => kernels.binary(x, y, 'x + y'),
   vjp: (g, { inputs: [x, y], needs }) => [
     needs[0] ? sumTo(g, x.shape) : undefined,
@@ -22,6 +23,7 @@ const addOp: Op<null> = {
 
 const subOp: Op<null> = {
   name: 'sub',
+  half: true,
   forward: ([x, y]) => kernels.binary(x, y, 'x - y'),
   vjp: (g, { inputs: [x, y], needs }) => [
     needs[0] ? sumTo(g, x.shape) : undefined,
@@ -31,6 +33,7 @@ const subOp: Op<null> = {
 
 const mulOp: Op<null> = {
   name: 'mul',
+  half: true,
   forward: ([x, y]) => kernels.binary(x, y, 'x * y'),
   vjp: (g, { inputs: [x, y], needs }) => [
     needs[0] ? sumProductTo(g, y, x.shape) : undefined,
@@ -74,6 +77,7 @@ export function neg(x: Tensor): Tensor {
 
 const affineOp: Op<{ a: number; b: number }> = {
   name: 'affine',
+  half: true,
   forward: ([x], { a, b }) => kernels.unary(x, 'a * x + b', a, b),
   vjp: (g, { attributes: { a } }) => [a === 1 ? g : affine(g, a, 0)],
 };
@@ -85,6 +89,7 @@ export function affine(x: Tensor, a: number, b: number): Tensor {
 
 const multiplyAddOp: Op<null> = {
   name: 'multiplyAdd',
+  half: true,
   forward: ([x, y, z]) => kernels.ternary(x, y, z, 'x * y + z'),
   vjp: (g, { inputs: [x, y, z], needs }) => [
     needs[0] ? sumProductTo(g, y, x.shape) : undefined,
@@ -167,9 +172,12 @@ export function pow(x: Tensor, exponent: number): Tensor {
   return apply(powOp, [x], { a: exponent, b: 0 });
 }
 
-const clampOp = unaryOp('clamp', 'clamp(x, a, b)', (x, _, a, b) =>
-  step(x, 'select(ELEMENT(0.0), ELEMENT(1.0), (x >= a) & (x <= b))', a, b),
-);
+const clampOp: Op<{ a: number; b: number }> = {
+  ...unaryOp('clamp', 'clamp(x, a, b)', (x, _, a, b) =>
+    step(x, 'select(ELEMENT(0.0), ELEMENT(1.0), (x >= a) & (x <= b))', a, b),
+  ),
+  half: true,
+};
 
 /** x limited to [min, max]; no gradient flows where it is cut */
 export function clamp(x: Tensor, { min = -3.4e38, max = 3.4e38 }: { min?: number; max?: number }): Tensor {
@@ -188,6 +196,7 @@ export function greater(x: Tensor, y: Operand): Tensor {
 /** g · (a if y ≤ 0 else 1) · gain: the derivative of the leaky ReLU, linear in g with a frozen mask. */
 const leakyMaskOp: Op<Required<Activation>> = {
   name: 'leakyMask',
+  half: true,
   forward: ([g, y], { slope, gain }) =>
     kernels.binary(g, y, `select(x * a, x, y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (v, { inputs: [, y], attributes }) => [apply(leakyMaskOp, [v, y], attributes), undefined],
@@ -200,6 +209,7 @@ export function leakyMask(g: Tensor, y: Tensor, attributes: Required<Activation>
 
 const leakyReluOp: Op<Required<Activation>> = {
   name: 'leakyRelu',
+  half: true,
   forward: ([x], { slope, gain }) => kernels.unary(x, 'select(x * a, x, x > ELEMENT(0.0)) * b', slope, gain),
   vjp: (g, { output, attributes }) => [leakyMask(g, output, attributes)],
 };
@@ -216,6 +226,7 @@ export function relu(x: Tensor): Tensor {
 
 const biasedLeakyReluOp: Op<Required<Activation>> = {
   name: 'biasedLeakyRelu',
+  half: true,
   forward: ([x, b], { slope, gain }) =>
     kernels.binary(x, b, `select((x + y) * a, x + y, x + y > ELEMENT(0.0)) * ${literal(gain)}`, slope),
   vjp: (g, { inputs: [, b], output, attributes, needs }) => {

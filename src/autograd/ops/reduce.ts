@@ -2,6 +2,7 @@ import { reduce, reduceProduct } from '../../runtime/kernels/reduce.ts';
 import { normalizeAxis, type Shape, sameShape, sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { apply, type Op } from '../graph.ts';
+import { cast, castLike } from './cast.ts';
 import { affine, mul, sub } from './elementwise.ts';
 import { expand, reshape } from './shape.ts';
 
@@ -14,11 +15,14 @@ export interface ReduceOptions {
 
 const sumOp: Op<{ axes: readonly number[]; scale: number }> = {
   name: 'sum',
+  half: true,
   forward: ([x], { axes, scale }) => reduce(x, axes, 'sum', scale),
-  vjp: (g, { inputs: [x], attributes: { scale } }) => [expand(scale === 1 ? g : affine(g, scale, 0), x.shape)],
+  vjp: (g, { inputs: [x], attributes: { scale } }) => [
+    castLike(expand(scale === 1 ? g : affine(g, scale, 0), x.shape), x),
+  ],
 };
 
-/** The sum over axes. */
+/** The sum over axes; f32, also of f16. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return scaledSum(x, options, () => 1);
 }
@@ -27,7 +31,7 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
 function scaledSum(x: Tensor, options: ReduceOptions, scaleOf: (count: number) => number): Tensor {
   const { axes, shape } = reductionOf(x, options);
   const count = axes.reduce((n, axis) => n * x.shape[axis], 1);
-  return reshape(count === 1 ? x : apply(sumOp, [x], { axes, scale: scaleOf(count) }), shape);
+  return reshape(count === 1 ? cast(x, 'f32') : apply(sumOp, [x], { axes, scale: scaleOf(count) }), shape);
 }
 
 /** The axes that are reduced over, none negative, and the shape that results. */
@@ -41,12 +45,15 @@ function reductionOf({ shape, rank }: Tensor, { axes, keepDims = false }: Reduce
 
 const sumProductOp: Op<{ axes: readonly number[] }> = {
   name: 'sumProduct',
+  half: true,
   forward: ([x, y], { axes }) => reduceProduct(x, y, axes),
   vjp: (g, { inputs: [x, y], needs }) =>
-    x === y ? [mul(mul(g, 2), x)] : [needs[0] ? mul(g, y) : undefined, needs[1] ? mul(g, x) : undefined],
+    x === y
+      ? [mul(mul(g, 2), x)]
+      : [needs[0] ? castLike(mul(g, y), x) : undefined, needs[1] ? castLike(mul(g, x), y) : undefined],
 };
 
-/** The sum over axes of x y, two tensors of one shape, without their product in memory. */
+/** The sum over axes of x y, two tensors of one shape, without their product in memory; f32, also of f16. */
 export function sumProduct(x: Tensor, y: Tensor, options: ReduceOptions = {}): Tensor {
   if (!sameShape(x.shape, y.shape)) throw new Error(`sumProduct: ${x} and ${y} are of different shapes`);
   const { axes, shape } = reductionOf(x, options);

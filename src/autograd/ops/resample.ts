@@ -145,6 +145,7 @@ export function separableFilter(x: Tensor, taps: readonly number[]): Tensor {
 
 const upfirdnOp: Op<kernels.Upfirdn> = {
   name: 'upfirdn2d',
+  half: true,
   forward: ([x, filter], options) => kernels.upfirdn2d(x, filter, options),
   vjp: (g, { inputs: [x, filter], output, attributes: { up, down, pad, flip, gain } }) => {
     // The adjoint is the same op: the factors swapped, the filter the other way round, the pads mirrored.

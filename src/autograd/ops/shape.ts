@@ -6,6 +6,7 @@ import { sumTo } from './reduce.ts';
 
 const reshapeOp: Op<{ shape: Shape }> = {
   name: 'reshape',
+  half: true,
   forward: ([x], { shape }) => x.view(shape),
   vjp: (g, { inputs: [x] }) => [reshape(g, x.shape)],
 };

@@ -2,7 +2,7 @@ import * as convKernels from '../../runtime/kernels/conv.ts';
 import * as kernels from '../../runtime/kernels/styled.ts';
 import { type Shape, shapeText } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { apply, isRecording, isTracked, type Op, refuseHalf } from '../graph.ts';
+import { apply, isRecording, isTracked, type Op } from '../graph.ts';
 import type { Activation } from './activation.ts';
 import { conv2d } from './conv.ts';
 import { biasedLeakyRelu, leakyMask, mul, multiplyAdd, square } from './elementwise.ts';
@@ -16,6 +16,7 @@ const LRELU = { slope: 0.2, gain: Math.SQRT2 };
 /** Inputs: x, demodulation, bias and, if there is noise, noise and strength. */
 const styledOp: Op<Required<Activation>> = {
   name: 'styledActivation',
+  half: true,
   forward: ([x, demodulation, bias, noise, strength], attributes) =>
     kernels.styledActivation(x, { demodulation, bias, noise, strength, ...attributes }),
   vjp: (g, { inputs: [x, demodulation, bias, noise, strength], output, attributes, needs }) => {
@@ -93,7 +94,6 @@ export function styledConv2d(x: Tensor, weight: Tensor, { styles, ...options }: 
   const padding = (kernel - 1) / 2;
   const { demodulation, bias, noise } = options;
   const all = [x, weight, styles, demodulation, bias, ...(noise ? [noise.map, noise.strength] : [])];
-  refuseHalf('styledConv2d', all);
   if (isRecording() && all.some(isTracked)) {
     return styledActivation(conv2d(mul(x, overPixels(styles)), weight, undefined, { padding }), options);
   }

@@ -22,6 +22,8 @@ export interface StyleGan2Config {
    * precision, whose function it is part of). Default: no limit.
    */
   readonly convClamp?: number;
+  /** How many of the highest resolutions, from 8 on, compute with f16 activations. Default 0. */
+  readonly halfResolutions?: number;
 }
 
 export const architectures = ['resnet', 'orig', 'skip'] as const;
@@ -76,6 +78,11 @@ export function resolutions({ size, channels }: StyleGan2Config): number[] {
     }
   }
   return all;
+}
+
+/** The type of activations at a resolution: f16 at the highest ones, as many as the configuration says, from 8 on. */
+export function typeAt(resolution: number, { size, halfResolutions = 0 }: StyleGan2Config): 'f16' | 'f32' {
+  return halfResolutions > 0 && resolution >= Math.max((2 * size) / 2 ** halfResolutions, 8) ? 'f16' : 'f32';
 }
 
 /** Latent vectors that the synthesis of this size takes: 2 log₂(size) - 2. */

@@ -4,13 +4,16 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { constant, Sequential } from '../layers.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
-import { architectures, resolutions, type StyleGan2Config } from './config.ts';
+import { architectures, resolutions, type StyleGan2Config, typeAt } from './config.ts';
 import { clamped, EqualLinear, Fir } from './layers.ts';
 import { List } from './list.ts';
 
-/** A convolution whose equalised-learning-rate constant `scale` = 1/√(I k²) is left to what follows. */
+/**
+ * A convolution whose equalised-learning-rate constant 1/√(I k²) is left to what follows; with f16, where sums and
+ * gradients without it would leave the range, it goes into the weight.
+ */
 class EqualConv extends Module {
-  readonly scale: number;
+  private readonly constant: number;
   private readonly weight: Parameter;
 
   constructor(
@@ -21,17 +24,27 @@ class EqualConv extends Module {
   ) {
     super();
     this.weight = this.parameter('weight', [outChannels, inChannels, kernel, kernel], { normal: 1 });
-    this.scale = 1 / Math.sqrt(inChannels * kernel * kernel);
+    this.constant = 1 / Math.sqrt(inChannels * kernel * kernel);
+  }
+
+  /** What the result for x, and of its type, is still to be multiplied by. */
+  scaleFor(x: Tensor): number {
+    return x.dtype === 'f16' ? 1 : this.constant;
+  }
+
+  private weightFor(x: Tensor): Tensor {
+    return x.dtype === 'f16' ? ops.cast(ops.mul(this.weight.value, this.constant), 'f16') : this.weight.value;
   }
 
   forward(x: Tensor): Tensor {
-    return ops.conv2d(x, this.weight.value, undefined, this.options);
+    return ops.conv2d(x, this.weightFor(x), undefined, this.options);
   }
 
   /** gain · lrelu(scale · convolution + bias), slope 0.2; see scaledLeakyRelu for where the scale goes. */
   activated(x: Tensor, bias: Tensor, gain: number): Tensor {
-    const activation = { slope: 0.2, gain: gain * this.scale };
-    return ops.conv2d(x, this.weight.value, ops.mul(bias, 1 / this.scale), { ...this.options, activation });
+    const scale = this.scaleFor(x);
+    const activation = { slope: 0.2, gain: gain * scale };
+    return ops.conv2d(x, this.weightFor(x), ops.mul(bias, 1 / scale), { ...this.options, activation });
   }
 }
 
@@ -111,7 +124,7 @@ class Block extends Module {
     // The skip first: its gradient, as large as x, is then the last to be made.
     const skip = project.forward(shrink.forward(x));
     const main = this.conv2.forward(this.conv1.forward(x), 1);
-    return ops.multiplyAdd(skip, constant(x.device, project.scale * Math.SQRT1_2), main);
+    return ops.multiplyAdd(skip, constant(x.device, project.scaleFor(x) * Math.SQRT1_2), main);
   }
 }
 
@@ -179,18 +192,20 @@ export class Discriminator extends Module {
     if (images.rank !== 4 || images.shape[1] !== 3 || images.shape[2] !== size || images.shape[3] !== size) {
       throw new Error(`discriminator: ${images} is not [N, 3, ${size}, ${size}]`);
     }
-    let x = segment(this.options, y => this.fromRgb.forward(y), images);
+    const at = (r: number, y: Tensor) => ops.cast(y, typeAt(r, this.config));
+    let x = segment(this.options, y => this.fromRgb.forward(at(size, y)), images);
     let image = images;
     for (const [i, block] of this.blocks.entries()) {
-      x = segment(this.options, y => block.forward(y), x);
+      const r = size >> i;
+      x = segment(this.options, y => block.forward(at(r, y)), x);
       if (this.fromRgbs.length === 0) continue;
       image = block.halved(image);
       x = ops.add(
-        x,
-        segment(this.options, y => this.fromRgbs[i].forward(y), image),
+        at(r / 2, x),
+        segment(this.options, y => this.fromRgbs[i].forward(at(r / 2, y)), image),
       );
     }
-    const y = this.finalConv.forward(minibatchStddev(x, mbstdGroup));
+    const y = this.finalConv.forward(minibatchStddev(ops.cast(x, 'f32'), mbstdGroup));
     return this.finalLinear.forward(ops.reshape(y, [y.shape[0], -1]));
   }
 

@@ -3,7 +3,7 @@ import { type RandomSource, random } from '../../runtime/kernels/random.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { type CheckpointingOptions, segment } from '../checkpointing.ts';
 import { Module, type Parameter, zeros } from '../module.ts';
-import { latentCount, resolutions, type StyleGan2Config } from './config.ts';
+import { latentCount, resolutions, type StyleGan2Config, typeAt } from './config.ts';
 import { clamped, Fir } from './layers.ts';
 import { List } from './list.ts';
 import { Mapping } from './mapping.ts';
@@ -64,8 +64,9 @@ class ToRgb extends Module {
     this.conv = this.child('conv', new ModulatedConv(channels, 3, { kernel: 1, wDim, demodulate: false }));
   }
 
+  /** Images are f32, also of f16 features. */
   forward(x: Tensor, w: Tensor, image: Tensor | undefined): Tensor {
-    const rgb = clamped(this.conv.forward(x, w, this.bias.value), this.clamp);
+    const rgb = clamped(ops.cast(this.conv.forward(x, w, this.bias.value), 'f32'), this.clamp);
     return image ? ops.add(this.upsample!.forward(image), rgb) : rgb;
   }
 }
@@ -154,7 +155,7 @@ export class Generator extends Module {
     const first = 2 * i + 1;
     const layer = (y: Tensor, j: number) =>
       segment(this.options, features => this.convs[j - 1].forward(features, w[j], noises[j]), y);
-    const y = layer(layer(x, first), first + 1);
+    const y = layer(layer(ops.cast(x, typeAt(8 << i, this.config)), first), first + 1);
     return [y, segment(this.options, (z, rgb) => this.toRgbs[i].forward(z, w[first + 2], rgb), y, image)];
   }
 

@@ -43,9 +43,9 @@ export class ModulatedConv extends Module {
     this.c = 1 / Math.sqrt(inChannels * kernel * kernel);
   }
 
-  /** [B, I, H, W] modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
+  /** [B, I, H, W], of f32 or f16 as what it gives, modulated by w [B, D] → [B, O, H, W] (twice the size with `up`), plus `offset` with broadcasting. */
   forward(x: Tensor, w: Tensor, offset?: Tensor): Tensor {
-    const { styles, weight, demodulation } = this.parts(w);
+    const { styles, weight, demodulation } = this.parts(w, x.dtype === 'f16');
     const products = this.convolve(ops.mul(x, ops.overPixels(styles)), weight);
     if (!demodulation) return offset ? ops.add(products, offset) : products;
     const factor = ops.overPixels(demodulation);
@@ -54,24 +54,41 @@ export class ModulatedConv extends Module {
 
   /** √2 · lrelu(y + strength · noise + bias), slope 0.2, for a convolution with demodulation. */
   styled(x: Tensor, w: Tensor, following: Omit<ops.StyledOptions, 'demodulation'>): Tensor {
-    const { styles, weight, demodulation } = this.parts(w);
+    const { styles, weight, demodulation } = this.parts(w, x.dtype === 'f16');
     const options = { ...following, demodulation: demodulation! };
-    if (!this.blur) return ops.styledConv2d(x, weight, { ...options, styles });
+    if (!this.blur) return ops.styledConv2d(x, ops.castLike(weight, x), { ...options, styles });
     return ops.styledActivation(this.convolve(ops.mul(x, ops.overPixels(styles)), weight), options);
   }
 
-  /** s [B, I], W and, where there is one, d [B, O]. */
-  private parts(w: Tensor): { styles: Tensor; weight: Tensor; demodulation?: Tensor } {
+  /**
+   * s [B, I], W and, where there is one, d [B, O]. With `half`, in which large products overflow, the largest style of
+   * each sample becomes 1 and the largest weight of each output channel c: demodulation cancels both factors, which are
+   * constants therefore.
+   */
+  private parts(w: Tensor, half: boolean): { styles: Tensor; weight: Tensor; demodulation?: Tensor } {
+    const { c } = this;
     const weight = ops.reshape(this.weight.value, this.weight.shape.slice(1));
     const styles = this.modulation.forward(w);
-    if (!this.demodulate) return { styles: ops.mul(styles, this.c), weight };
-    const energy = ops.sumProduct(weight, weight, { axes: [2, 3] });
-    return { styles, weight, demodulation: ops.demodulation(styles, energy, EPSILON / this.c ** 2) };
+    if (!this.demodulate) return { styles: ops.mul(styles, c), weight };
+    const demodulated = (s: Tensor, v: Tensor, epsilon: number) => {
+      const energy = ops.sumProduct(v, v, { axes: [2, 3] });
+      return { styles: s, weight: v, demodulation: ops.demodulation(s, energy, epsilon) };
+    };
+    if (!half) return demodulated(styles, weight, EPSILON / c ** 2);
+    const largest = ops.affine(reciprocalOfLargest(weight, [1, 2, 3]), c, 0);
+    return demodulated(ops.mul(styles, reciprocalOfLargest(styles, [1])), ops.mul(weight, largest), EPSILON);
   }
 
+  /** The weight is taken in the type of x. */
   private convolve(x: Tensor, weight: Tensor): Tensor {
-    if (!this.blur) return ops.conv2d(x, weight, undefined, { padding: (weight.shape[2] - 1) / 2 });
-    const scattered = ops.permute(weight, [1, 0, 2, 3]);
+    if (!this.blur) return ops.conv2d(x, ops.castLike(weight, x), undefined, { padding: (weight.shape[2] - 1) / 2 });
+    const scattered = ops.castLike(ops.permute(weight, [1, 0, 2, 3]), x);
     return this.blur.forward(ops.convTranspose2d(x, scattered, undefined, { stride: 2 }));
   }
+}
+
+/** 1 / max |x| over axes, as a constant. */
+function reciprocalOfLargest(x: Tensor, axes: readonly number[]): Tensor {
+  const largest = ops.constantMax(ops.abs(ops.stopGradient(x)), { axes });
+  return ops.reciprocal(ops.clamp(largest, { min: 1e-8 }));
 }

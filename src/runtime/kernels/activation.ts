@@ -2,7 +2,7 @@ import source from '../../../shaders/activation_gradient.wgsl';
 import { floatBits } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
 import { reduce } from './reduce.ts';
-import { channelWalk, collectText, workgroupFor } from './vector.ts';
+import { channelWalk, collectText, halfTile, storedType, workgroupFor } from './vector.ts';
 
 const GRADIENT = { name: 'activation_gradient', source };
 
@@ -17,10 +17,11 @@ export function activationGradient(
 ): { input: Tensor; sums: Tensor } {
   const { device, shape } = g;
   const { lanes, text, samples, channels, plane, splits, splitLength } = channelWalk(g);
-  const input = device.empty(shape);
+  const input = device.empty(shape, g.dtype);
   const sums = device.empty([channels, splits]);
   const kernel = device.kernel(GRADIENT, {
-    text: { ...text, COLLECT: collectText(lanes) },
+    text: { ...text, STORED: storedType(lanes, g.dtype), COLLECT: collectText(lanes) },
+    tile: halfTile(g),
     constants: { LEARNED: slopes ? 1 : 0, WORKGROUP: workgroupFor(device, samples * splitLength) },
   });
   const words = [samples, channels, plane, splitLength, floatBits(slope), floatBits(gain)];

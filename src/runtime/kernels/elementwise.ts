@@ -3,7 +3,8 @@ import unarySource from '../../../shaders/unary.wgsl';
 import { floatBits, grid } from '../device.ts';
 import { blockOf, cut } from '../parts.ts';
 import { broadcastShapes, type Shape, stridesOf } from '../shape.ts';
-import type { Tensor } from '../tensor.ts';
+import type { DType, Tensor } from '../tensor.ts';
+import { halfTile, storedType } from './vector.ts';
 
 const UNARY = { name: 'unary', source: unarySource };
 const BROADCAST = { name: 'broadcast', source: broadcastSource };
@@ -16,18 +17,22 @@ const MAX_RANK = 6;
 /** y = f(x): `expression` is in `x` and the constants `a` and `b`. */
 export function unary(x: Tensor, expression: string, a = 0, b = 0): Tensor {
   const { device } = x;
-  const y = device.empty(x.shape);
+  const y = device.empty(x.shape, x.dtype);
   inParts([x], y, ([from], to) => {
-    const vector = to.size % 4 === 0;
-    const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression, ELEMENT: vector ? 'vec4f' : 'f32' } });
-    const size = vector ? to.size / 4 : to.size;
+    const lanes = to.size % 4 === 0 ? 4 : 1;
+    const types = { ELEMENT: storedType(lanes, 'f32'), STORED: storedType(lanes, x.dtype) };
+    const kernel = device.kernel(UNARY, { text: { EXPRESSION: expression, ...types }, tile: halfTile(x) });
+    const size = to.size / lanes;
     const words = [size, floatBits(a), floatBits(b)];
     device.dispatch(kernel, [from, to], words, grid(size, WORKGROUP * 4), to.size * operations(expression));
   });
   return y;
 }
 
-/** z = f(x, y) with broadcasting: `expression` is in `x`, `y` and the constant `a`. */
+/**
+ * z = f(x, y) with broadcasting: `expression` is in `x`, `y` and the constant `a`. It is computed in f32; the result has
+ * the type of the largest operand, and smaller ones may be f32 beside f16.
+ */
 export function binary(x: Tensor, y: Tensor, expression: string, a = 0): Tensor {
   return broadcast([x, y], expression, a);
 }
@@ -40,7 +45,7 @@ export function ternary(x: Tensor, y: Tensor, z: Tensor, expression: string, a =
 function broadcast(operands: readonly Tensor[], expression: string, a: number): Tensor {
   const { device } = operands[0];
   const shape = operands.map(operand => operand.shape).reduce(broadcastShapes);
-  const output = device.empty(shape);
+  const output = device.empty(shape, typeOf(operands));
   inParts(operands, output, (inputs, to) => {
     const axes = collapse(
       to.shape,
@@ -49,24 +54,35 @@ function broadcast(operands: readonly Tensor[], expression: string, a: number): 
     const last = axes.shape.length - 1;
     const width = axes.shape[last] % 4 === 0 ? 4 : 1;
     // Along the last axis an operand walks element by element, or is repeated: then it is read as scalars.
-    const types = axes.strides.map(strides => (width === 4 && strides[last] === 1 ? 'vec4f' : 'f32'));
+    const lanes = axes.strides.map(strides => (width === 4 && strides[last] === 1 ? 4 : 1));
     const kernel = device.kernel(BROADCAST, {
       text: {
         EXPRESSION: expression,
-        ELEMENT: width === 4 ? 'vec4f' : 'f32',
-        ...Object.fromEntries(types.map((type, i) => [`TYPE${i}`, type])),
+        ELEMENT: storedType(width, 'f32'),
+        RESULT: storedType(width, to.dtype),
+        ...Object.fromEntries(lanes.map((count, i) => [`TYPE${i}`, storedType(count, 'f32')])),
+        ...Object.fromEntries(lanes.map((count, i) => [`STORED${i}`, storedType(count, inputs[i].dtype)])),
       },
-      tile: { OPERANDS: operands.length, RANK: axes.shape.length },
+      tile: { OPERANDS: operands.length, RANK: axes.shape.length, ...halfTile(...inputs) },
     });
     const size = to.size / width;
     const shape = axes.shape.with(last, axes.shape[last] / width);
     const strides = axes.strides.map((own, i) =>
-      types[i] === 'vec4f' ? own.map((stride, axis) => (axis === last ? 1 : stride / 4)) : own,
+      lanes[i] === 4 ? own.map((stride, axis) => (axis === last ? 1 : stride / 4)) : own,
     );
     const words = [size, floatBits(a), 0, 0, ...pad(shape), ...strides.flatMap(pad)];
     device.dispatch(kernel, [...inputs, to], words, grid(size, WORKGROUP * 4), to.size * operations(expression));
   });
   return output;
+}
+
+/** The type of the largest operand. @throws where there are several of different types */
+function typeOf(operands: readonly Tensor[]): DType {
+  const size = Math.max(...operands.map(operand => operand.size));
+  const [first, ...others] = operands.filter(operand => operand.size === size);
+  const other = others.find(({ dtype }) => dtype !== first.dtype);
+  if (other) throw new Error(`${first} is ${first.dtype}, ${other} is ${other.dtype}; cast() one of them`);
+  return first.dtype;
 }
 
 const counts = new Map<string, number>();

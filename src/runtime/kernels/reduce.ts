@@ -4,7 +4,7 @@ import { ranges, take } from '../parts.ts';
 import { normalizeAxis, type Shape, sizeOf, stridesOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { binary, unary } from './elementwise.ts';
-import { lanesFor } from './vector.ts';
+import { halfTile, lanesFor, storedType } from './vector.ts';
 
 const REDUCE = { name: 'reduce', source: reduceSource };
 
@@ -19,7 +19,7 @@ export type Reduction = keyof typeof COMBINE;
 
 /**
  * scale times the sum (or the maximum) over axes, which stay with length 1. The order of additions depends on the shape
- * and the adapter alone.
+ * and the adapter alone; the result is f32, also of f16.
  */
 export function reduce(x: Tensor, axes: readonly number[], kind: Reduction = 'sum', scale = 1): Tensor {
   return reduceTerms(x, undefined, axes, kind, scale);
@@ -60,10 +60,12 @@ function reduceTerms(
     text: {
       ...COMBINE[kind],
       COLLECT: width === 4 ? COLLECT[kind] : 'v',
-      ELEMENT: width === 4 ? 'vec4f' : 'f32',
+      ELEMENT: storedType(width, 'f32'),
+      STORED_X: storedType(width, x.dtype),
+      STORED_Y: storedType(width, (y ?? x).dtype),
       TERM: y ? 'x * y' : 'x',
     },
-    tile: { SUBGROUP: lanes.LANES > 1 ? device.subgroupSize : 0 },
+    tile: { SUBGROUP: lanes.LANES > 1 ? device.subgroupSize : 0, ...halfTile(x, y ?? x) },
     constants: { ...lanes, KEPT_RANK: rank(kept), REDUCED_RANK: rank(reduced) },
   });
   const words = [keptSize, count, splits, Math.ceil(count / splits), floatBits(splits > 1 ? 1 : scale), 0, 0, 0];

@@ -95,7 +95,8 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
   const outWidth = Math.floor((width * up[1] + pad[2] + pad[3] - kw + down[1]) / down[1]);
   if (outHeight < 1 || outWidth < 1) throw new Error(`upfirdn2d: ${x} is smaller than the filter ${kh}×${kw}`);
   const { device } = x;
-  const y = device.empty([n, c, outHeight, outWidth]);
+  const y = device.empty([n, c, outHeight, outWidth], x.dtype);
+  const tile = { HALF: Number(x.dtype === 'f16') };
   if (x.parts || y.parts) return overPlanes([x], y, ([planes]) => upfirdn2d(planes, filter, options));
   const rest = [flip ? 1 : 0, floatBits(gain)];
   const [ups, downs] = [up.join(), down.join()];
@@ -107,18 +108,18 @@ export function upfirdn2d(x: Tensor, filter: Tensor, options: Upfirdn): Tensor {
     const tilesX = Math.ceil(pairs(outWidth, pad[2]) / 2);
     const tiles = n * c * tilesY * tilesX;
     const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], tilesY, tilesX, ...rest];
-    device.dispatch(device.kernel(DOUBLE), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
+    device.dispatch(device.kernel(DOUBLE, { tile }), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
     return y;
   }
   if (kh === 4 && kw === 4 && ups === '1,1' && (downs === '1,1' || downs === '2,2')) {
     const [kernel, tileWidth] = downs === '1,1' ? [BLUR, 4] : [HALF, 2];
     const tiles = n * c * Math.ceil(outHeight / 4) * Math.ceil(outWidth / tileWidth);
     const words = [tiles, height, width, outHeight, outWidth, pad[0], pad[2], ...rest];
-    device.dispatch(device.kernel(kernel), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
+    device.dispatch(device.kernel(kernel, { tile }), [x, filter, y], words, grid(tiles, WORKGROUP), flop);
     return y;
   }
   const words = [y.size, height, width, outHeight, outWidth, kh, kw, ...up, ...down, pad[0], pad[2]];
   words.push(...rest);
-  device.dispatch(device.kernel(UPFIRDN), [x, filter, y], words, grid(y.size, WORKGROUP), flop);
+  device.dispatch(device.kernel(UPFIRDN, { tile }), [x, filter, y], words, grid(y.size, WORKGROUP), flop);
   return y;
 }

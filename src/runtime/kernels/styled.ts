@@ -6,7 +6,7 @@ import { floatBits, grid } from '../device.ts';
 import type { Tensor } from '../tensor.ts';
 import { narrow } from './copy.ts';
 import { reduce } from './reduce.ts';
-import { collectText, lanesFor, splitsOf, vectorText } from './vector.ts';
+import { collectText, halfTile, lanesFor, splitsOf, storedType, vectorText } from './vector.ts';
 
 const ACTIVATION = { name: 'styled_activation', source };
 const GRADIENT = { name: 'styled_gradient', source: gradientSource };
@@ -30,16 +30,24 @@ function walk(x: Tensor, noise: Tensor | undefined) {
   const [samples, channels] = x.shape;
   const elements = x.size / (samples * channels);
   const { lanes, text } = vectorText(elements);
+  const types = { ...text, STORED: storedType(lanes, x.dtype), NOISE: storedType(lanes, (noise ?? x).dtype) };
   const plane = elements / lanes;
-  return { lanes, text, planes: samples * channels, channels, plane, noiseStride: noise?.shape[0] === 1 ? 0 : plane };
+  return {
+    lanes,
+    text: types,
+    planes: samples * channels,
+    channels,
+    plane,
+    noiseStride: noise?.shape[0] === 1 ? 0 : plane,
+  };
 }
 
 /** gain · lrelu(x · demodulation + strength · noise + bias), of x [N, C, H, W]. */
 export function styledActivation(x: Tensor, { demodulation, bias, noise, strength, slope, gain }: Styled): Tensor {
   const { device } = x;
   const { text, planes, channels, plane, noiseStride } = walk(x, noise);
-  const y = device.empty(x.shape);
-  const kernel = device.kernel(ACTIVATION, { text, constants: { NOISY: noise ? 1 : 0 } });
+  const y = device.empty(x.shape, x.dtype);
+  const kernel = device.kernel(ACTIVATION, { text, tile: halfTile(x), constants: { NOISY: noise ? 1 : 0 } });
   const words = [planes * plane, channels, plane, noiseStride, floatBits(slope), floatBits(gain)];
   const bindings = [x, demodulation, noise ?? x, strength ?? bias, bias, y];
   device.dispatch(kernel, bindings, words, grid(planes * plane, WORKGROUP * 4), 6 * x.size);
@@ -57,12 +65,13 @@ export function styledGradient(
   const { lanes, text, planes, channels, plane, noiseStride } = walk(x, noise);
   const splits = splitsOf(plane * lanes);
   const splitLength = Math.ceil(plane / splits);
-  const input = device.empty(shape);
+  const input = device.empty(shape, x.dtype);
   const inputSum = device.empty([planes, splits]);
   const sums = device.empty([2, planes / channels, channels, splits]);
   const along = lanesFor(device, planes * splits, splitLength);
   const kernel = device.kernel(GRADIENT, {
     text: { ...text, COLLECT: collectText(lanes) },
+    tile: halfTile(x),
     constants: { ...along, NOISY: noise ? 1 : 0 },
   });
   const words = [planes, channels, plane, splitLength, noiseStride, floatBits(slope), floatBits(gain)];

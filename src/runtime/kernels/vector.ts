@@ -1,9 +1,20 @@
 import type { Device } from '../device.ts';
-import type { Tensor } from '../tensor.ts';
+import type { DType, Tensor } from '../tensor.ts';
 
 /** The ELEMENT of a shader that walks along runs of this many elements: vec4f where four divides them, else f32. */
 export function vectorText(length: number): { lanes: 1 | 4; text: { ELEMENT: string } } {
   return length % 4 === 0 ? { lanes: 4, text: { ELEMENT: 'vec4f' } } : { lanes: 1, text: { ELEMENT: 'f32' } };
+}
+
+/** The type in memory of ELEMENTs of this many lanes. */
+export function storedType(lanes: number, dtype: DType): string {
+  if (dtype === 'f16') return lanes === 4 ? 'vec4h' : 'f16';
+  return lanes === 4 ? 'vec4f' : 'f32';
+}
+
+/** The number HALF of a template that declares f16 where one of its operands is. */
+export function halfTile(...operands: readonly Tensor[]): { readonly HALF: number } {
+  return { HALF: Number(operands.some(({ dtype }) => dtype === 'f16')) };
 }
 
 /** The text that adds up the components of the ELEMENT v. */
