@@ -379,6 +379,7 @@ const cases: Record<string, Case[]> = {
 const others = [
   'apply',
   'cast', // rounds: see half.test.ts
+  'castLike',
   'grad',
   'isTracked',
   'noGrad',

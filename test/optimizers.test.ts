@@ -7,7 +7,7 @@ import { initialize, loadStateDict, type Module, placementOf, readStateDict, rel
 import type { Device } from '../src/runtime/device.ts';
 import { full } from '../src/runtime/kernels/copy.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
-import { Adam, checkFinite, type Optimizer, Ranger, Sgd } from '../src/train/optimizers.ts';
+import { Adam, checkFinite, type Optimizer, Ranger, replaceNonFinite, Sgd } from '../src/train/optimizers.ts';
 import { useDevice } from './device.ts';
 
 const { cases } = JSON.parse(readFileSync(new URL('./goldens/optimizers.json', import.meta.url), 'utf8')) as {
@@ -235,6 +235,26 @@ describe('optimisers', () => {
     program.release();
     optimizer.release();
     for (const tensor of [rate, gate]) device.discard(tensor);
+  });
+
+  test('replaceNonFinite puts 0 for NaN and ±1e5 for infinities, and keeps everything else', async () => {
+    const { device } = gpu;
+    const values = Array.from({ length: 600 }, (_, i) => i - 300.5);
+    const changed = {
+      3: Number.NaN,
+      299: Number.POSITIVE_INFINITY,
+      599: Number.NEGATIVE_INFINITY,
+      4: 3.4e38,
+      5: 1e-40,
+    };
+    Object.assign(values, changed);
+    const result = device.scope('gradients', () => {
+      const gradient = device.tensor(values, [values.length]);
+      replaceNonFinite([gradient]);
+      return gradient.read();
+    });
+    const expected = Object.assign([...values], { 3: 0, 299: 1e5, 599: -1e5 });
+    expect([...(await result)]).toEqual(expected.map(Math.fround));
   });
 
   test('checkFinite sees an infinity or NaN anywhere, also in flat gradients, and nothing else', async () => {

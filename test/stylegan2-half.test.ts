@@ -1,16 +1,25 @@
 /** StyleGAN2 with f16 activations beside itself in f32: values, gradients, penalties; and what keeps f16 in its range. */
+import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { withoutEffects } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
 import { v } from '../src/cli/goldens/format.ts';
+import { openFolder } from '../src/io/files.ts';
 import { initialize, type Module } from '../src/models/module.ts';
 import { presets, type StyleGan2Config, typeAt } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator } from '../src/models/stylegan2/generator.ts';
+import { findGenerator } from '../src/models/stylegan2/inference.ts';
 import { repeatLatent } from '../src/models/stylegan2/latents.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { dLogisticReal, pathLengthPenalty, r1Penalty } from '../src/train/adversarial.ts';
+import { latestModel } from '../src/train/checkpoint.ts';
+import { assignOptions } from '../src/train/options.ts';
+import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
+import type { Options } from '../src/train/training.ts';
 import { useDevice } from './device.ts';
+import { checkpointOf, logOf, temporaryFolder, trainRecipe } from './runs.ts';
 
 // Some seconds each, minutes where the cores are busy with other work.
 vi.setConfig({ testTimeout: 600_000 });
@@ -72,7 +81,9 @@ describe('as in f32, within the precision of f16', () => {
         const first = ops.grad(ops.sum(ops.mul(images, filled(images.shape, 4))), variables);
         const average = gpu.device.tensor([0.5], [1]);
         const noise = filled(images.shape, 5);
-        const { penalty, lengths } = pathLengthPenalty(x => network.forward(x), w(), noise, average);
+        const { penalty, lengths } = withoutEffects(() =>
+          pathLengthPenalty(x => network.forward(x), w(), noise, average),
+        );
         return [images, lengths, ...first, ...ops.grad(penalty, variables, { unused: 'zero' })];
       }),
     );
@@ -174,4 +185,69 @@ test('values over the limit become the limit', async () => {
   });
   expect(found.every(Number.isFinite)).toBe(true);
   expect(largest(found.slice(0, -4))).toBe(256);
+});
+
+describe('a training', () => {
+  const root = temporaryFolder();
+  const small = { model: 'micro16', batch: 4, steps: 4, sampleEvery: 0, saveEvery: 2, r1Every: 2, pathLengthEvery: 2 };
+  const optionsOf = (given: Options) =>
+    assignOptions(
+      'stylegan2',
+      stylegan2,
+      Object.entries({ ...small, ...given }).map(([key, value]) => ({ key, value, where: key })),
+    );
+  const run = (name: string, stopAt?: number) =>
+    trainRecipe({
+      device: gpu.device,
+      recipe: stylegan2,
+      options: { ...small, precision: 'f16' },
+      path: join(root, name),
+      stopAt,
+    });
+
+  test('is finite in every phase, and goes on bit for bit', async () => {
+    await run('whole');
+    await run('resumed', 2);
+    await run('resumed');
+    const log = logOf(join(root, 'whole'));
+    expect(log.map(({ step, finite }) => [step, finite])).toEqual([1, 2, 3, 4].map(step => [step, true]));
+    expect(logOf(join(root, 'resumed'))).toEqual(log);
+    expect(checkpointOf(join(root, 'resumed'))).toEqual(checkpointOf(join(root, 'whole')));
+  });
+
+  test('limits activations, which its checkpoints say', async () => {
+    expect(optionsOf({ precision: 'f16' })).toMatchObject({ precision: 'f16', convClamp: 256 });
+    expect(optionsOf({})).toMatchObject({ precision: 'f32', convClamp: null });
+    // As a run in f16 does that goes on in f32: config.json has both settings.
+    expect(optionsOf({ convClamp: 256, precision: 'f32' })).toMatchObject({ convClamp: 256 });
+    const found = (await latestModel(await openFolder(join(root, 'whole', 'checkpoints'))))!;
+    expect(found.metadata).toEqual({
+      'generator/conv_clamp': '256',
+      'average/conv_clamp': '256',
+      'discriminator/conv_clamp': '256',
+    });
+    expect(findGenerator(found.tensors, { source: found.path, metadata: found.metadata }).config.convClamp).toBe(256);
+  });
+
+  test('of another precision is refused', async () => {
+    const options = optionsOf({ precision: 'bf16' });
+    await expect(stylegan2.create({ device: gpu.device, options })).rejects.toThrow(
+      '--precision bf16: give f32 or f16',
+    );
+  });
+
+  describe('on an adapter without f16', () => {
+    const plain = useDevice({ limits: 'default' });
+
+    test('is in f32, of the same networks, and says so once', async () => {
+      const messages: string[] = [];
+      const { modules } = await stylegan2.create({
+        device: plain.device,
+        options: optionsOf({ precision: 'f16' }),
+        message: text => messages.push(text),
+      });
+      expect(messages).toEqual([`${plain.device.adapter.name} has no shader-f16: the training is in f32`]);
+      expect((modules.generator as Generator).config).toMatchObject({ convClamp: 256, halfResolutions: 0 });
+    });
+  });
 });

@@ -30,6 +30,7 @@ const FLAGS: Record<string, string> = {
   from: 'weights to start from: a file or a run (transfer learning)',
   microBatch: 'images that are computed at once; a batch is summed up of as many as it needs',
   augment: 'what the discriminator sees: none changes nothing, ada augments as far as it overfits',
+  precision: 'f32, or f16 at the highest resolutions where the adapter has it',
   freezeD: 'layers of the discriminator, from the image on, that are not trained',
   stages: 'stages at the start',
   abort: 'who drops stages: off, paper-relative, paper-absolute or robust',

@@ -12,7 +12,7 @@ import { latestModel } from '../train/checkpoint.ts';
 export interface FoundWeights {
   readonly source: string;
   readonly tensors: StateDict;
-  /** The texts of a .safetensors file. */
+  /** What its file says of them in texts. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -29,7 +29,8 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
     }
     const found = await latestModel(await openFolder(join(name, 'checkpoints')));
     if (!found) throw new UserError(`${verb}: ${name} has no checkpoint yet; wait for the first, or let it end`);
-    return { source: found.path, tensors: found.tensors };
+    const { path, ...model } = found;
+    return { source: path, ...model };
   }
   if (kind === 'file') {
     if (/\.(pt|pth|pkl|ckpt|bin)$/i.test(name)) {
@@ -42,7 +43,11 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
   const bytes = /^[\w-]+$/.test(name) ? await readWeights(`${name}.safetensors`) : undefined;
   if (bytes) {
     const source = `weights/${name}.safetensors`;
-    return { source, tensors: stateDictOf(bytes, source) };
+    return {
+      source,
+      tensors: stateDictOf(bytes, source),
+      metadata: readSafetensorsMetadata(bytes, { name: source }),
+    };
   }
   throw new UserError(
     `${verb}: there is no ${name}: name a run's folder, a .safetensors file, or a generator of weights/, as generator-32`,

@@ -74,7 +74,8 @@ export function writeSafetensors(
 ): Uint8Array[] {
   const fields: string[] = [];
   const chunks: Uint8Array[] = [];
-  if (options.metadata) fields.push(`"${metadataKey}":${JSON.stringify(options.metadata)}`);
+  if (Object.keys(options.metadata ?? {}).length > 0)
+    fields.push(`"${metadataKey}":${JSON.stringify(options.metadata)}`);
   let offset = 0;
   for (const [key, { shape, data }] of tensors) {
     if (key === metadataKey) throw new Error(`a tensor cannot be named ${metadataKey}`);

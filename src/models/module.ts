@@ -75,6 +75,7 @@ export abstract class Module {
   private readonly ownParameters = new Map<string, Parameter>();
   private readonly ownBuffers = new Map<string, Parameter>();
   private readonly children = new Map<string, Module>();
+  private readonly notes = new Map<string, string>();
   /** Whether batch statistics are used and running ones updated. */
   training = true;
 
@@ -88,6 +89,11 @@ export abstract class Module {
     const buffer = new Parameter(key, shape, init, { buffer: true, optional });
     this.ownBuffers.set(key, buffer);
     return buffer;
+  }
+
+  /** Notes what its tensors' shapes do not tell, but files of it have to. */
+  protected note(key: string, value: number): void {
+    this.notes.set(key, `${value}`);
   }
 
   protected child<T extends Module>(key: string, module: T): T {
@@ -110,6 +116,14 @@ export abstract class Module {
       for (const [key, buffer] of module.ownBuffers) state.set(name(key), buffer);
     }
     return state;
+  }
+
+  /** What was noted of it and everything below it, by full keys: the metadata of files that hold its state. */
+  metadata(): Record<string, string> {
+    const all = [...this.modules()].flatMap(([path, { notes }]) =>
+      [...notes].map(([key, value]) => [path ? `${path}.${key}` : key, value]),
+    );
+    return Object.fromEntries(all);
   }
 
   /** The learned parameters by their full keys. */

@@ -1,6 +1,6 @@
 import { UserError } from '../io/errors.ts';
 import { completeFolders, type Folder, removeCompleteFolder, writeFolderAtomically } from '../io/files.ts';
-import { readSafetensors, writeSafetensors } from '../io/safetensors.ts';
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../io/safetensors.ts';
 import { stateDictOf } from '../io/weights.ts';
 import { loadStateDict, type Module, readStateDict, type StateDict } from '../models/module.ts';
 import type { Saved, Training } from './training.ts';
@@ -39,13 +39,21 @@ export async function saveCheckpoint(
     gather(optimizers, (saved: Saved) => saved.state()),
   ]);
   const files = new Map<string, string | Uint8Array[]>([
-    ['model.safetensors', writeSafetensors(model)],
+    ['model.safetensors', writeSafetensors(model, { metadata: metadataOf(modules) })],
     ['optimizer.safetensors', writeSafetensors(optimizer)],
     ['state.json', `${JSON.stringify(state)}\n`],
   ]);
   await writeFolderAtomically(checkpoints, name(state.step), files);
   for (const old of (await completeCheckpoints(checkpoints)).slice(0, -keep))
     await removeCompleteFolder(checkpoints, old);
+}
+
+/** What the modules say of themselves beside their tensors, under the names of these. */
+function metadataOf(modules: Training['modules']): Record<string, string> {
+  const all = Object.entries(modules).flatMap(([part, module]) =>
+    Object.entries(module.metadata()).map(([key, value]) => [`${part}/${key}`, value]),
+  );
+  return Object.fromEntries(all);
 }
 
 /** The entries of several parts under one name each, `part/key`. */
@@ -108,13 +116,19 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
   return { path, state, restore };
 }
 
-/** The networks' tensors of the newest complete checkpoint of a run, under PART/KEY; undefined if there is none. */
-export async function latestModel(checkpoints: Folder): Promise<{ path: string; tensors: StateDict } | undefined> {
+/**
+ * The networks' tensors of the newest complete checkpoint of a run, and what is noted of them, under PART/KEY; undefined
+ * if there is none.
+ */
+export async function latestModel(
+  checkpoints: Folder,
+): Promise<{ path: string; tensors: StateDict; metadata: Readonly<Record<string, string>> } | undefined> {
   const newest = (await completeCheckpoints(checkpoints)).at(-1);
   await refuseDamaged(checkpoints, newest);
   if (!newest) return undefined;
   const path = `${checkpoints.path}/${newest}/model.safetensors`;
-  return { path, tensors: stateDictOf(await checkpoints.read(`${newest}/model.safetensors`), path) };
+  const bytes = await checkpoints.read(`${newest}/model.safetensors`);
+  return { path, tensors: stateDictOf(bytes, path), metadata: readSafetensorsMetadata(bytes, { name: path }) };
 }
 
 /**

@@ -10,7 +10,10 @@ export async function exportWeights(folder: Folder, { exports = {} }: Training):
     const state = await readStateDict(module);
     // Counters, which f16 could not hold.
     for (const [key, { isOptional }] of module.state()) if (isOptional) state.delete(key);
-    await (await folder.folder('weights')).write(`${name}.safetensors`, writeSafetensors(state, { dtype: 'F16' }));
+    await (await folder.folder('weights')).write(
+      `${name}.safetensors`,
+      writeSafetensors(state, { dtype: 'F16', metadata: module.metadata() }),
+    );
     written.push(`weights/${name}.safetensors`);
   }
   return written;

@@ -11,7 +11,7 @@ import { styledActivation } from '../../runtime/kernels/styled.ts';
 import { type Reference, unravel } from '../../runtime/reference.ts';
 import { sizeOf } from '../../runtime/shape.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import { Adam, checkFinite, type Optimizer, Ranger, Sgd } from '../../train/optimizers.ts';
+import { Adam, checkFinite, type Optimizer, Ranger, replaceNonFinite, Sgd } from '../../train/optimizers.ts';
 import { type Entry, numbers, plain } from './entry.ts';
 import { MAP, type MapSizes, mapOf, sum } from './map.ts';
 import { demand, pairOf, type Spec } from './spec.ts';
@@ -317,6 +317,23 @@ function optimizerEntry(
 }
 
 const rest: readonly Entry[] = [
+  {
+    name: 'replace_non_finite',
+    about: 'f16 gradients: NaN becomes 0, ±∞ becomes ±1e5',
+    shaders: ['replace_non_finite'],
+    shape: '1024x1024',
+    problem: ({ shapes: [shape] }) =>
+      plain('replace_non_finite', {
+        operands: numbers([shape]),
+        flop: 0,
+        bytes: 8 * sizeOf(shape),
+        run([x]) {
+          replaceNonFinite([x]);
+          return x;
+        },
+        reference: ([x]) => ({ shape, at: i => x[i] }),
+      }),
+  },
   optimizerEntry('adam', ['adam', 'optimizer_step', 'non_finite'], 6, module => new Adam(module)),
   optimizerEntry('ranger', ['ranger', 'centralize_gradient'], 8, module => new Ranger(module)),
   optimizerEntry('sgd', ['sgd'], 4, module => new Sgd(module, { momentum: 0.9 })),

@@ -172,6 +172,7 @@ export class Discriminator extends Module {
     if (!architectures.includes(architecture)) {
       throw new UserError(`architecture: there is no '${architecture}'; there are ${architectures.join(', ')}`);
     }
+    if (clamp !== undefined) this.note('conv_clamp', clamp);
     const last = channels[4];
     const below = resolutions(config).reverse().slice(1);
     this.fromRgb = new ConvLayer(3, channels[size], 1, { clamp });

@@ -110,7 +110,8 @@ export class Generator extends Module {
     private readonly options: CheckpointingOptions = {},
   ) {
     super();
-    const { channels, wDim, mappingLayers, size } = config;
+    const { channels, wDim, mappingLayers, size, convClamp } = config;
+    if (convClamp !== undefined) this.note('conv_clamp', convClamp);
     const blocks = resolutions(config).slice(1);
     this.latents = latentCount(size);
     this.mapping = this.child('style', new Mapping(wDim, mappingLayers));

@@ -14,7 +14,7 @@ import type { Recipe, StepContext } from '../training.ts';
 import { openSource, Schedule } from './common.ts';
 import { measurement } from './stylegan2/metrics.ts';
 import { MicroBatches, type Phase, type PhaseResult } from './stylegan2/microBatches.ts';
-import { augmentationOf, cutBatch, defaults, derive, networkOf } from './stylegan2/options.ts';
+import { augmentationOf, cutBatch, defaults, derive, halfResolutionsOf, networkOf } from './stylegan2/options.ts';
 import { sampler } from './stylegan2/samples.ts';
 import { loadStart } from './stylegan2/start.ts';
 
@@ -47,6 +47,8 @@ export const stylegan2: Recipe = {
       number
     >;
     const config = networkOf(options);
+    const halfResolutions = halfResolutionsOf(options, device, message);
+    const trained = { ...config, halfResolutions };
     const { microBatch, rounds } = cutBatch(options);
     const source = await openSource({
       device,
@@ -59,8 +61,8 @@ export const stylegan2: Recipe = {
       message,
     });
     const checkpointing = options.checkpointing === true;
-    const [generator, average] = [new Generator(config, { checkpointing }), new Generator(config)];
-    const discriminator = new Discriminator(config, { checkpointing });
+    const [generator, average] = [new Generator(trained, { checkpointing }), new Generator(config)];
+    const discriminator = new Discriminator(trained, { checkpointing });
     const latentAverage = new LatentAverage(config.wDim);
     const pathLength = new Scalar();
     const ada = new AdaptiveAugmentation(augmentationOf(options));
@@ -79,7 +81,7 @@ export const stylegan2: Recipe = {
       discriminator: new Adam(discriminator, lazy(r1Every)),
     };
     const rate = new Schedule(device, () => lr);
-    const microBatches = new MicroBatches(device, rounds, rate.tensor);
+    const microBatches = new MicroBatches(device, rounds, rate.tensor, halfResolutions > 0);
     const ema = new Schedule(device, step =>
       emaRate((step - 1) * batch, {
         batch,

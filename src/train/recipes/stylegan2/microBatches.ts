@@ -3,7 +3,7 @@ import type { Device } from '../../../runtime/device.ts';
 import { fill, full } from '../../../runtime/kernels/copy.ts';
 import { updateRunningAverage } from '../../../runtime/kernels/runningAverage.ts';
 import type { Tensor } from '../../../runtime/tensor.ts';
-import { checkFinite } from '../../optimizers/finite.ts';
+import { checkFinite, replaceNonFinite } from '../../optimizers/finite.ts';
 import type { Optimizer } from '../../optimizers/optimizer.ts';
 import type { StepContext } from '../../training.ts';
 
@@ -45,11 +45,16 @@ export class MicroBatches {
   private readonly logged = new Map<string, Tensor>();
   private readonly gradients = new Map<Optimizer, readonly Tensor[]>();
 
-  /** @param learningRate [1] */
+  /**
+   * @param learningRate [1]
+   * @param half whether gradients come of f16, where single elements may leave the range: these are replaced, and only a
+   * loss that is not finite stops a step
+   */
   constructor(
     private readonly device: Device,
     readonly rounds: number,
     private readonly learningRate: Tensor,
+    private readonly half = false,
   ) {
     const kept = (values: readonly number[], dtype: 'f32' | 'u32' = 'f32') =>
       device.keep(device.tensor(values, [values.length], dtype));
@@ -121,6 +126,7 @@ export class MicroBatches {
 
   /** Moves an optimiser by the gradients that it has collected. */
   private move(optimizer: Optimizer, loss: Tensor, { gate }: StepContext): void {
+    if (this.half) replaceNonFinite(optimizer.gradients);
     checkFinite([loss, ...optimizer.gradients], gate);
     optimizer.step(this.learningRate, gate);
   }

@@ -1,6 +1,7 @@
 /** The settings of StyleGAN2's training, and the published configurations of them. */
 import { UserError } from '../../../io/errors.ts';
 import { configF, presets, refuseSize, type StyleGan2Config } from '../../../models/stylegan2/config.ts';
+import type { Device } from '../../../runtime/device.ts';
 import type { AdaOptions } from '../../ada/heuristic.ts';
 import type { Options } from '../../training.ts';
 
@@ -53,6 +54,8 @@ export const defaults = {
   metricsCount: null,
   /** Weights of Inception-v3; without, the features of the shipped perceptual network are compared. */
   inception: '',
+  /** Of activations at the highest resolutions: 'f32', or 'f16' where the adapter has it. All else is f32. */
+  precision: 'f32',
   sampleEvery: 500,
   saveEvery: 500,
 } satisfies Options;
@@ -112,6 +115,10 @@ export const configNames: readonly string[] = ['small', ...Object.keys(published
 /** From this size on gradient checkpointing is the default. */
 const CHECKPOINTING_FROM = 256;
 
+/** As many resolutions as NVlabs compute in f16, and what they limit activations to then. */
+const HALF_RESOLUTIONS = 4;
+const HALF_CLAMP = 256;
+
 /**
  * The defaults of a configuration: networks by its size, all else by what it says of them.
  * @throws UserError for a configuration, model or size that is not there, or where size and model do not fit
@@ -124,7 +131,9 @@ export function derive(given: Readonly<Options>): Options {
   // Transfer learning begins with an average that is worth keeping, and with a discriminator that soon overfits.
   const transfer: Options = given.from ? { emaRamp: 0, augmentKimg: 100 } : {};
   const options = config === 'small' ? smallOptions(given) : publishedOptions(config, given);
-  return { ...options, checkpointing: Number(options.size) >= CHECKPOINTING_FROM, ...transfer };
+  // A part of the networks, which stays where such a training goes on in f32.
+  const clamp: Options = given.precision === 'f16' ? { convClamp: HALF_CLAMP } : {};
+  return { ...options, checkpointing: Number(options.size) >= CHECKPOINTING_FROM, ...transfer, ...clamp };
 }
 
 function smallOptions(given: Readonly<Options>): Options {
@@ -215,4 +224,21 @@ export function augmentationOf({ augment, augmentTarget, augmentKimg, batch }: R
     throw new UserError(`augment: there is no '${augment}'; give ada or none`);
   const kimg = augment === 'ada' ? Number(augmentKimg) : Number.POSITIVE_INFINITY;
   return { target: Number(augmentTarget), kimg, batch: Number(batch) };
+}
+
+/**
+ * How many resolutions are trained in f16. An adapter without it computes the same networks in f32, which `message`
+ * says.
+ * @throws UserError for a precision that there is not
+ */
+export function halfResolutionsOf(
+  { precision }: Readonly<Options>,
+  { features, adapter }: Device,
+  message?: (text: string) => void,
+): number {
+  if (precision !== 'f16' && precision !== 'f32') throw new UserError(`--precision ${precision}: give f32 or f16`);
+  if (precision === 'f32') return 0;
+  if (features.has('shader-f16')) return HALF_RESOLUTIONS;
+  message?.(`${adapter.name} has no shader-f16: the training is in f32`);
+  return 0;
 }
