@@ -1,4 +1,5 @@
 /** StyleGAN2 with f16 activations beside itself in f32: values, gradients, penalties; and what keeps f16 in its range. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { withoutEffects } from '../src/autograd/effects.ts';
@@ -227,6 +228,16 @@ describe('a training', () => {
       'discriminator/conv_clamp': '256',
     });
     expect(findGenerator(found.tensors, { source: found.path, metadata: found.metadata }).config.convClamp).toBe(256);
+  });
+
+  test('starts another, which must limit them too', async () => {
+    writeFileSync(join(root, 'whole', 'config.json'), '{}');
+    const start = (options: Options) =>
+      stylegan2.create({ device: gpu.device, options: optionsOf({ from: join(root, 'whole'), ...options }) });
+    await expect(start({})).rejects.toThrow(
+      /its layers are limited to ±256, which is a part of them; give --set convClamp=256$/,
+    );
+    await start({ convClamp: 256 });
   });
 
   test('of another precision is refused', async () => {

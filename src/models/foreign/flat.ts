@@ -12,6 +12,8 @@ export interface Flat {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Numbers, texts and short lists: settings that were saved with the tensors. */
   readonly settings: ReadonlyMap<string, Setting>;
+  /** The texts of a safetensors file. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export type Setting = null | boolean | number | string | readonly Setting[] | { readonly [key: string]: Setting };

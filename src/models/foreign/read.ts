@@ -47,10 +47,7 @@ export async function readForeign(path: string): Promise<Foreign> {
 }
 
 /** The tensors of a file under their own names. */
-async function openWeights(
-  file: RandomAccess,
-  name: string,
-): Promise<Flat & { readonly metadata?: Record<string, string> }> {
+async function openWeights(file: RandomAccess, name: string): Promise<Flat> {
   const head = await file.read(0, 512);
   if (head.length === 0) throw new UserError(`${name} is empty`);
   if (isNpy(head)) return flatten(await openNpy(file, name), name);
@@ -75,7 +72,7 @@ async function openNpz(entries: readonly ZipEntry[], name: string): Promise<Flat
   return { name, tensors, settings: new Map() };
 }
 
-function recognise(flat: Flat & { readonly metadata?: Record<string, string> }): Foreign {
+function recognise(flat: Flat): Foreign {
   const { metadata = {} } = flat;
   if (flat.tensors.size === 0) throw new UserError(`${flat.name} has no tensors in it`);
   const kind = metadata[KIND_KEY];

@@ -135,8 +135,13 @@ function networkOf(found: Tensors, to: string, source: string): Network | undefi
   return { layout: ours ? 'rosinality' : 'NVlabs', own, config };
 }
 
-/** What NVlabs' networks were made with, conv_clamp among it: it changes what they compute. */
-function settingsOf({ settings }: Flat, from: string, to: string): Record<string, string> {
+/**
+ * What NVlabs' networks were made with, conv_clamp among it: it changes what they compute. wgrad's own say that one
+ * alone.
+ */
+function settingsOf({ settings, metadata = {} }: Flat, from: string, to: string): Record<string, string> {
+  const own = metadata[`${from}conv_clamp`];
+  if (own !== undefined) return { [`${to}conv_clamp`]: own };
   const init = settings.get(`${from}_init_kwargs`);
   if (init === undefined) return {};
   const result: Record<string, string> = { [`${to}init_kwargs`]: JSON.stringify(init) };
