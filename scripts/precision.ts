@@ -45,8 +45,8 @@ for (let from = 0; from < steps; from += every) {
   });
   console.log(`| ${from + 1} – ${from + every} | ${cells.join(' | ')} |`);
 }
-// Of four curves of one kind each is the least or the greatest as often as the others: half of the time.
-console.log(`\nInside of the three: ${inside} of ${all}; a fourth seed of f32 would be in half of them.`);
+// Of four curves of one kind each is the least or the greatest as often as the others: half of the time in sum.
+console.log(`\nf16 is inside of the three in ${inside} of ${all} cells, where a fourth seed of f32 would be in half.`);
 
 /** The log of a run, trained as far as it was not. */
 async function run(precision: string, seed: number): Promise<readonly LogLine[]> {
