@@ -174,6 +174,8 @@ describe('StyleGAN2 of NVlabs', () => {
     ['f1024', new Generator(presets.f1024), 17],
     ['small32', new Generator(presets.small32), 7],
     ['discriminator of small64', new Discriminator(presets.small64), 0],
+    ['discriminator without skips', new Discriminator({ ...presets.small64, architecture: 'orig' }), 0],
+    ['discriminator with images', new Discriminator({ ...presets.small64, architecture: 'skip' }), 0],
   ])('%s: the table is a bijection', (_, module, noises) => {
     const state = new Map<string, StoredTensor>(
       [...module.state()].map(([key, { shape }]) => [key, { dtype: 'F32', shape, identity: key, async *chunks() {} }]),
@@ -199,7 +201,7 @@ describe('StyleGAN2 of NVlabs', () => {
       'a.pkl (G): "mapping.embed.weight" is of no StyleGAN2 that wgrad has: networks with class labels',
     );
     expect(of('synthesis.L0_36_512.weight')).toThrow('it is a StyleGAN3');
-    expect(of('synthesis.b4.skip.weight')).toThrow("only G's skip and D's residual architecture");
+    expect(of('synthesis.b4.skip.weight')).toThrow("of G's architectures only 'skip' is supported");
   });
 });
 

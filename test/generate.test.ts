@@ -410,7 +410,7 @@ describe('wgrad generate', () => {
       [[], 'generate: say first with what'],
       [['nothing-64'], 'generate: there is no nothing-64: name a run'],
       [[at('no-run')], 'is no run (no config.json)'],
-      [[at('official.pt')], 'by wgrad convert'],
+      [[at('official.pt')], 'is no file of weights that is known'],
       [[damaged], 'truncated'],
       [[without], 'no tensor "noises.noise_1"'],
       [['parsing-32'], 'no tensor "input.input"; there is no StyleGAN2 generator in it'],

@@ -185,7 +185,7 @@ describe('what a file may not hold', () => {
     const tar = new Uint8Array(1024);
     tar.set(Buffer.from('ustar'), 257);
     await expect(read(tar)).rejects.toThrow('is a tar');
-    await expect(read(new Uint8Array(100))).rejects.toThrow('is no file of PyTorch');
+    await expect(read(new Uint8Array(100))).rejects.toThrow('is no file of weights that is known');
     const tensorFlow = Buffer.from('\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81.', 'latin1');
     await expect(read(tensorFlow)).rejects.toThrow('a.pt is a pickle of the TensorFlow version of StyleGAN2');
   });

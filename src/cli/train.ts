@@ -37,6 +37,9 @@ const FLAGS: Record<string, string> = {
   abortAt: 'steps at which a stage is dropped whatever the losses, as 300,350',
   threshold: 'the loss that paper-absolute compares with',
   window: 'steps of a mean that robust decides by',
+  lpipsFile: 'LPIPS, or torchvision trunk and linear layers as alexnet.pth,alex.pth, for the loss',
+  idFile: 'face recognition network for the loss',
+  parsingFile: 'face parsing network for the loss',
 };
 
 /** Options of the command itself. */
@@ -49,6 +52,9 @@ const OPTIONS: Record<string, string> = {
   '--tune': 'first measures which variant of each kernel is fastest here, once for each adapter',
   '--adapter NAME': 'gpu, lavapipe, swiftshader or a part of a name',
 };
+
+/** lpipsFile is given by --lpips, as the file is what a flag is for: its weight in the loss is set by --set. */
+const flagName = (key: string) => dashed(key).replace(/-file$/, '');
 
 /** Settings whose flag says true by itself. */
 const SWITCHES = ['mirror'];
@@ -66,7 +72,7 @@ export const verb: Verb = {
     list(Object.values(recipes).map(({ name, about }) => [name, about])),
     'Options, of which a recipe takes those that it has settings for:',
     list([
-      ...Object.entries(FLAGS).map(([key, about]) => [`--${dashed(key)}`, about] as const),
+      ...Object.entries(FLAGS).map(([key, about]) => [`--${flagName(key)}`, about] as const),
       ...Object.entries(OPTIONS),
     ]),
   ].join('\n'),
@@ -75,7 +81,7 @@ export const verb: Verb = {
       args,
       allowPositionals: true,
       options: {
-        ...Object.fromEntries(Object.keys(FLAGS).map(flag => [dashed(flag), flagType(flag)])),
+        ...Object.fromEntries(Object.keys(FLAGS).map(flag => [flagName(flag), flagType(flag)])),
         config: { type: 'string' },
         set: { type: 'string', multiple: true },
         out: { type: 'string' },
@@ -86,7 +92,7 @@ export const verb: Verb = {
       },
     });
     const given = values as Record<string, string | undefined> & { set?: string[] };
-    const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[dashed(flag)]?.toString()]));
+    const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[flagName(flag)]?.toString()]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
     if (given.resume !== undefined && statSync(given.resume, { throwIfNoEntry: false })?.isFile()) {
       flags.from ??= given.resume;

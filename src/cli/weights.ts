@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readWeights } from '#weights';
 import { UserError } from '../io/errors.ts';
 import { openFolder, pathKind } from '../io/files.ts';
 import { readSafetensorsMetadata } from '../io/safetensors.ts';
 import { stateDictOf } from '../io/weights.ts';
+import { readStateFile } from '../models/foreign/read.ts';
 import type { StateDict } from '../models/module.ts';
 import { latestModel } from '../train/checkpoint.ts';
 
@@ -17,7 +17,7 @@ export interface FoundWeights {
 }
 
 /**
- * The tensors that a user names: a run's folder (its newest checkpoint), a .safetensors file, or the name of a network
+ * The tensors that a user names: a run's folder (its newest checkpoint), a file of weights, or the name of a network
  * that comes with the package.
  * @throws UserError that begins with the verb where there are none
  */
@@ -25,7 +25,7 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
   const kind = await pathKind(name);
   if (kind === 'folder') {
     if ((await pathKind(join(name, 'config.json'))) !== 'file') {
-      throw new UserError(`${verb}: ${name} is no run (no config.json); name a run, or a .safetensors file`);
+      throw new UserError(`${verb}: ${name} is no run (no config.json); name a run, or a file of weights`);
     }
     const found = await latestModel(await openFolder(join(name, 'checkpoints')));
     if (!found) throw new UserError(`${verb}: ${name} has no checkpoint yet; wait for the first, or let it end`);
@@ -33,12 +33,7 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
     return { source: path, ...model };
   }
   if (kind === 'file') {
-    if (/\.(pt|pth|pkl|ckpt|bin)$/i.test(name)) {
-      throw new UserError(`${verb}: ${name}: make it a .safetensors file first, by wgrad convert`);
-    }
-    const bytes = await readFile(name);
-    const tensors = stateDictOf(bytes, name);
-    return { source: name, tensors, metadata: readSafetensorsMetadata(bytes, { name }) };
+    return { source: name, ...(await readStateFile(name)) };
   }
   const bytes = /^[\w-]+$/.test(name) ? await readWeights(`${name}.safetensors`) : undefined;
   if (bytes) {
@@ -50,6 +45,6 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
     };
   }
   throw new UserError(
-    `${verb}: there is no ${name}: name a run's folder, a .safetensors file, or a generator of weights/, as generator-32`,
+    `${verb}: there is no ${name}: name a run's folder, a file of weights, or a generator of weights/, as generator-32`,
   );
 }

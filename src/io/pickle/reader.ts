@@ -7,6 +7,7 @@
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
 import { Input } from './input.ts';
+import { latin1, unescaped, unquoted } from './texts.ts';
 import { Buildable, Callable, type Globals, Instance } from './values.ts';
 
 /** Bytes of this length and more stay in the file. */
@@ -221,7 +222,7 @@ class Machine {
         this.push(this.float(await this.line()));
         return;
       case 0x53: // STRING
-        this.push(this.quoted(await this.line()));
+        this.push(this.quotedText(await this.line()));
         return;
       case 0x56: // UNICODE
         this.push(unescaped(await this.line()));
@@ -394,14 +395,10 @@ class Machine {
     return value;
   }
 
-  /** A text as Python 2's repr() writes it. */
-  private quoted(line: string): string {
-    const [, quote, body] = /^(['"])(.*)\1$/s.exec(line) ?? [];
-    if (!quote) throw this.damaged('a text has no quotes');
-    const named: Record<string, string> = { n: '\n', r: '\r', t: '\t', '0': '\0' };
-    return body.replaceAll(/\\(?:x([0-9a-f]{2})|(.))/gis, (_, hex: string | undefined, letter: string) =>
-      hex === undefined ? (named[letter] ?? letter) : String.fromCharCode(Number.parseInt(hex, 16)),
-    );
+  private quotedText(line: string): string {
+    const text = unquoted(line);
+    if (text === undefined) throw this.damaged('a text has no quotes');
+    return text;
   }
 
   /** Puts the file's name before what a call has to say. */
@@ -431,19 +428,3 @@ const REFUSED: Readonly<Record<number, string>> = {
   151: 'NEXT_BUFFER',
   152: 'READONLY_BUFFER',
 };
-
-/** Each byte a character. */
-export function latin1(bytes: Uint8Array): string {
-  // TextDecoder's latin1 is windows-1252, which moves 0x80 to 0x9f.
-  let text = '';
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return text;
-}
-
-/** Python's raw-unicode-escape. */
-function unescaped(line: string): string {
-  return line.replaceAll(/\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/gi, (_, short?: string, long?: string) => {
-    const code = Number.parseInt((short ?? long)!, 16);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
-  });
-}

@@ -37,8 +37,11 @@ export async function readTorch(file: RandomAccess, name: string): Promise<unkno
   const format = torchFormat(await file.read(0, 512));
   if (format === 'zip') return readArchive(file, await readZip(file, name), name);
   if (format === 'pickle') return readPickles(file, name, true);
-  const found = format === 'tar' ? 'is a tar, as PyTorch before 0.1.10 wrote them' : 'is no file of PyTorch';
-  throw new UserError(`${name} ${found}: load it with torch.load and save it again with torch.save`);
+  throw new UserError(
+    format === 'tar'
+      ? `${name} is a tar, as PyTorch before 0.1.10 wrote them: load it with torch.load and save it again`
+      : `${name} is no file of weights that is known: neither of PyTorch, NVlabs, NumPy nor safetensors`,
+  );
 }
 
 /** The tensors and embedded files that a pickle's table of globals meets, to be looked at when it has been read. */

@@ -108,7 +108,10 @@ export function pspOptions(encoder: Tensors): GradualStyleEncoderOptions {
 }
 
 /** Channels and units of each stage of an IR trunk: a stage begins where the channels change. */
-export function trunkOf(tensors: Tensors): { channels: number[]; units: number[] } {
+export function trunkOf(tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>): {
+  channels: number[];
+  units: number[];
+} {
   const channels: number[] = [];
   const units: number[] = [];
   for (let i = 0; ; i++) {

@@ -8,6 +8,8 @@ import { trunkOf } from './encoders.ts';
 import { type Flat, part } from './flat.ts';
 import type { Kind, Recognised } from './kinds.ts';
 
+/** The sizes of networks follow from the shapes of their tensors. */
+type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 type Tensors = ReadonlyMap<string, StoredTensor>;
 
 /** The tensors of a state dict, which may lie under `state_dict` and may come from DataParallel ('module.'). */
@@ -40,7 +42,7 @@ export function recogniseRecognition(flat: Flat): Recognised | undefined {
  * The sizes of a recognition network, from its tensors. The crop is not among them: it is taken to be as large as what
  * the trunk leaves says, 16 times that.
  */
-export function recognitionOptions(tensors: Tensors): RecognitionOptions {
+export function recognitionOptions(tensors: Shapes): RecognitionOptions {
   const { channels, units } = trunkOf(tensors);
   const [embedding, inputs] = tensors.get('output_layer.3.weight')!.shape;
   const side = Math.sqrt(inputs / channels[channels.length - 1]);
@@ -70,7 +72,7 @@ export function recogniseParsing(flat: Flat): Recognised | undefined {
   );
 }
 
-export function parsingOptions(tensors: Tensors): ParsingUNetOptions {
+export function parsingOptions(tensors: Shapes): ParsingUNetOptions {
   const filters = tensors.get('conv1.conv1.0.weight')!.shape[0];
   return { featureScale: 64 / filters, decoder: tensors.has('final.weight') };
 }
@@ -78,7 +80,7 @@ export function parsingOptions(tensors: Tensors): ParsingUNetOptions {
 const NETS: readonly LpipsNet[] = ['alex', 'vgg', 'squeeze'];
 
 /** The trunk of an LPIPS, by the channels of its linear layers. */
-export function lpipsNet(tensors: Tensors): LpipsNet | undefined {
+export function lpipsNet(tensors: Shapes): LpipsNet | undefined {
   const widths = (lin: (k: number) => string) => {
     const found: number[] = [];
     for (let k = 0; tensors.has(lin(k)); k++) found.push(tensors.get(lin(k))!.shape[1]);

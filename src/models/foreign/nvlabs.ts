@@ -39,7 +39,8 @@ function discriminatorRows(size: number): Row[] {
   const names: string[] = [];
   const layer = (name: string, bias = true) =>
     names.push(`${name}.weight`, ...(bias ? [`${name}.bias`] : []), `${name}.resample_filter`);
-  layer(`b${size}.fromrgb`);
+  // Those below the first are of the architecture 'skip'.
+  for (let r = size; r >= 4; r /= 2) layer(`b${r}.fromrgb`);
   for (let r = size; r > 4; r /= 2) {
     names.push(`b${r}.resample_filter`);
     layer(`b${r}.conv0`);
@@ -81,6 +82,9 @@ export function fromNvlabs(tensors: Tensors, source: string): Map<string, Stored
     const gained = row.key.endsWith('.kernel') ? times(tensor, filterGain) : tensor;
     result.set(row.key, reshaped(gained, wgradShape(name, shape)));
   }
+  // What halves the image in the architecture 'skip' is the blocks' own filter there.
+  const filter = [...tensors].find(([name]) => /^b\d+\.resample_filter$/.test(name));
+  if (result.has('from_rgbs.0.0.weight') && filter) result.set('shrink.kernel', filter[1]);
   return result;
 }
 
@@ -98,13 +102,15 @@ export function toNvlabs(tensors: Tensors): Map<string, StoredTensor> {
   const filterKey = [...tensors.keys()].find(key => key.endsWith('.kernel'));
   const filter = filterKey && times(tensors.get(filterKey)!, 1 / filterGain);
   const known = new Set(rows.map(row => row.key));
-  const strange = [...tensors.keys()].find(key => !known.has(key));
+  const strange = [...tensors.keys()].find(key => !known.has(key) && !key.endsWith('.kernel'));
   if (strange !== undefined)
     throw new UserError(`"${strange}" has no name in NVlabs' layout: leave out --layout nvlabs`);
+  const absent = new Set(rows.filter(({ key }) => key === undefined || !tensors.has(key)).map(({ name }) => name));
   const result = new Map<string, StoredTensor>();
   for (const { name, key } of rows) {
     const tensor = key === undefined ? undefined : tensors.get(key);
     if (name.endsWith('resample_filter')) {
+      if (absent.has(name.replace(/resample_filter$/, 'weight'))) continue;
       const own = tensor ? times(tensor, 1 / filterGain) : filter;
       if (own) result.set(name, own);
     } else if (tensor) {
@@ -139,6 +145,6 @@ function nvlabsShape(name: string, shape: Shape): Shape {
 function reason(name: string): string {
   if (/^mapping\.embed|^mapping\.fc/.test(name)) return ': networks with class labels are not supported';
   if (/^synthesis\.(L\d|input)/.test(name)) return ': it is a StyleGAN3';
-  if (/\.(skip|fromrgb)\./.test(name)) return ": only G's skip and D's residual architecture are supported";
+  if (/^synthesis\.b\d+\.skip\./.test(name)) return ": of G's architectures only 'skip' is supported";
   return '';
 }

@@ -3,9 +3,11 @@ import { openFile } from '../../io/files.ts';
 import type { RandomAccess } from '../../io/folder.ts';
 import { isNpy, openNpy } from '../../io/numpy.ts';
 import { MemoryFile } from '../../io/ranges.ts';
+import { readSafetensorsMetadata } from '../../io/safetensors.ts';
 import { openSafetensors } from '../../io/safetensorsFile.ts';
 import { readValues, type StoredTensor, widened } from '../../io/storedTensor.ts';
 import { readTorch, torchFormat } from '../../io/torch/read.ts';
+import { stateDictOf } from '../../io/weights.ts';
 import { readZip, type ZipEntry } from '../../io/zip.ts';
 import type { StateDict } from '../module.ts';
 import { recogniseDirection, recogniseGanSpace } from './directions.ts';
@@ -119,4 +121,21 @@ export async function foreignState({ tensors }: Pick<Foreign, 'tensors'>, prefix
     state.set(key, { shape: tensor.shape, data: await readValues(tensor) });
   }
   return state;
+}
+
+/**
+ * The tensors of any file of weights, in memory, and the texts kept with them: those of safetensors under their own
+ * names, those of other projects by wgrad's keys.
+ * @throws UserError as readForeign
+ */
+export async function readStateFile(
+  path: string,
+): Promise<{ tensors: StateDict; metadata: Readonly<Record<string, string>> }> {
+  const file = await openFile(path);
+  if ((await file.read(8, 1))[0] === 0x7b) {
+    const bytes = await file.read(0, file.size);
+    return { tensors: stateDictOf(bytes, path), metadata: readSafetensorsMetadata(bytes, { name: path }) };
+  }
+  const foreign = await readForeign(path);
+  return { tensors: await foreignState(foreign), metadata: foreign.metadata };
 }

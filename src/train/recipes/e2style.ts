@@ -63,6 +63,9 @@ export const e2style: Recipe = {
     lpips: 0.8,
     id: 0.5,
     parsing: 1,
+    lpipsFile: '',
+    idFile: '',
+    parsingFile: '',
     checkpointing: false,
   },
   create: context => E2StyleTraining.create(context),
@@ -88,7 +91,10 @@ class E2StyleTraining implements Training {
       throw new UserError(`--size ${size}: the package has a generator for ${SIZES.join(' and ')} pixels only`);
     }
     const source = await openSource({ device, data: String(options.data), size, batch, seed, message });
-    const networks = await loadNetworks(device, { checkpointing: options.checkpointing === true });
+    const networks = await loadNetworks(device, {
+      checkpointing: options.checkpointing === true,
+      files: { lpips: String(options.lpipsFile), id: String(options.idFile), parsing: String(options.parsingFile) },
+    });
     return new E2StyleTraining(device, options, stages, source, networks);
   }
 
@@ -304,7 +310,7 @@ class E2StyleTraining implements Training {
     };
     const metrics: MetricRow[] = METRICS.map(({ key, name, better }) => {
       const [baseline, ...rest] = values[key].map(statistic);
-      return { name, better, baseline, stages: rest };
+      return { name: key === 'lpips' ? perceptualName(this.options) : name, better, baseline, stages: rest };
     });
     return {
       subtitle: `E2Style with ${stages} stages on ${source.about} at ${size}×${size} pixels.`,
@@ -347,6 +353,11 @@ const METRICS: readonly { key: Metric; name: string; better: 'lower' | 'higher' 
   { key: 'id', name: 'ID(self)', better: 'higher' },
 ];
 
+/** What distances may be called: those of networks that the project trained itself do not compare with others'. */
+function perceptualName({ lpipsFile }: Readonly<Options>): string {
+  return lpipsFile === '' ? 'LPIPS-like(self)' : 'LPIPS';
+}
+
 function mapOutput({ latents, image, pooled }: StageOutput, f: (x: Tensor) => Tensor): StageOutput {
   return { latents: f(latents), image: f(image), pooled: f(pooled) };
 }
@@ -382,7 +393,11 @@ function stagesOf(options: Readonly<Options>): Omit<Stages, 'active' | 'dropLast
   return {
     initial,
     scheduledDrops,
-    terms: TERMS.map(term => ({ ...term, weight: Number(options[term.name]) })),
+    terms: TERMS.map(term => ({
+      ...term,
+      title: term.name === 'lpips' ? perceptualName(options) : term.title,
+      weight: Number(options[term.name]),
+    })),
     lossName: (stage, term) => (term ? `stage${stage}/${term}` : `stage${stage}`),
     abortion: { preset, options: presetOptions(preset, overrides) },
   };
