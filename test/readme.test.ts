@@ -62,6 +62,18 @@ const shorter: Record<string, Shorter> = {
     as: `${WGRAD} train ./my-recipe.ts --steps 16`,
     says: /report: runs\/my-parser\/report\.html/,
   },
+  'npx wgrad convert ffhq.pkl ffhq.safetensors': {
+    as: `${WGRAD} convert test/fixtures/foreign/nvlabs-4.pkl ffhq.safetensors`,
+    says: /StyleGAN2: .* from NVlabs[\s\S]*wrote ffhq\.safetensors/,
+  },
+  'npx wgrad convert runs/mine/weights/generator-32.safetensors mine.pt': {
+    as: `${WGRAD} convert weights/generator-32.safetensors mine.pt`,
+    says: /g_ema of 32 pixels[\s\S]*wrote mine\.pt/,
+  },
+  'npx wgrad train stylegan2 --size 256 --resume ffhq-256.pt': {
+    as: `${WGRAD} train stylegan2 --resume mine.pt --set steps=1 --set batch=4 --set sampleEvery=0 --out runs/resumed`,
+    says: /no discriminator[\s\S]*finished in \d+ s/,
+  },
   'npm run web': { as: `${WGRAD} web --port 0`, scripts: ['web'], serves: true, says: /http:/ },
   'node train.mjs': {
     as: "sed 's/step <= 100/step <= 20/' train.mjs > shorter.mjs && node shorter.mjs",

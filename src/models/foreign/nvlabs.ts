@@ -82,9 +82,6 @@ export function fromNvlabs(tensors: Tensors, source: string): Map<string, Stored
     const gained = row.key.endsWith('.kernel') ? times(tensor, filterGain) : tensor;
     result.set(row.key, reshaped(gained, wgradShape(name, shape)));
   }
-  // What halves the image in the architecture 'skip' is the blocks' own filter there.
-  const filter = [...tensors].find(([name]) => /^b\d+\.resample_filter$/.test(name));
-  if (result.has('from_rgbs.0.0.weight') && filter) result.set('shrink.kernel', filter[1]);
   return result;
 }
 
