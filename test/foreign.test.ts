@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { MemoryFile } from '../src/io/ranges.ts';
+import { streamSafetensors } from '../src/io/safetensorsFile.ts';
 import { readValues, type StoredTensor, tensorOf } from '../src/io/storedTensor.ts';
 import { readTorch } from '../src/io/torch/read.ts';
 import { streamTorch, type TorchValue } from '../src/io/torch/write.ts';
@@ -230,6 +231,31 @@ describe('what does not fit is said by key, found and wanted', () => {
   });
 });
 
+describe('what a file says of itself is not believed', () => {
+  const forged = async (metadata: Record<string, string>) =>
+    readForeign(
+      await write(
+        'forged.safetensors',
+        streamSafetensors(new Map([['x', tensorOf(Float32Array.of(1), [1])]]), metadata),
+      ),
+    );
+
+  test.each(['stylegan2', 'recognition', 'parsing', 'lpips', 'lpips-linear', 'direction', 'ganspace'])(
+    'a kind that its tensors are not: %s',
+    async kind => {
+      await expect(forged({ 'wgrad.kind': kind })).rejects.toThrow('but its tensors are of something else');
+    },
+  );
+
+  test('options and aliases that are no JSON, an alias of what is not there, a kind that there is not', async () => {
+    await expect(forged({ 'wgrad.kind': 'psp', opts: '{not json' })).rejects.toThrow('its opts are no JSON');
+    await expect(forged({ 'wgrad.kind': 'psp', 'wgrad.aliases': '{' })).rejects.toThrow('its wgrad.aliases is no JSON');
+    const aliases = JSON.stringify({ y: 'z' });
+    await expect(forged({ 'wgrad.kind': 'psp', 'wgrad.aliases': aliases })).rejects.toThrow("'y' stands for 'z'");
+    expect((await forged({ 'wgrad.kind': 'constructor' })).kind).toBe('unknown');
+  });
+});
+
 describe('networks of torchvision and MoCo', () => {
   const torchvision = (module: Module, name: (key: string) => string | undefined) => {
     const state = new Map<string, StoredTensor>([['classifier.1.weight', tensorOf(new Float32Array(2), [2])]]);
@@ -322,7 +348,6 @@ describe("wgrad's own files", () => {
       for (const [key, tensor] of randomState(module)) tensors.set(`${name}/${key}`, tensor);
     }
     const own: Foreign = { kind: 'unknown', about: '', tensors, metadata: {}, leftOut: new Map() };
-    const { streamSafetensors } = await import('../src/io/safetensorsFile.ts');
     const foreign = await readForeign(await write('model.safetensors', streamSafetensors(own.tensors)));
     expect([foreign.kind, foreign.about]).toEqual([
       'stylegan2',

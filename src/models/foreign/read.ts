@@ -81,6 +81,7 @@ function recognise(flat: Flat): Foreign {
   if (kind !== undefined && Object.hasOwn(KINDS, kind)) {
     const { [KIND_KEY]: _, [ABOUT_KEY]: about = '', [ALIASES_KEY]: aliases, ...rest } = metadata;
     const tensors = withAliases(flat.tensors, aliases, flat.name);
+    refuseFalseKind(kind as Kind, rest, { ...flat, tensors });
     return { kind: kind as Kind, about, tensors, metadata: rest, leftOut: new Map() };
   }
   for (const recogniser of RECOGNISERS) {
@@ -91,6 +92,31 @@ function recognise(flat: Flat): Foreign {
   }
   const tensors = new Map([...flat.tensors].map(([key, tensor]) => [key || 'tensor', widened(tensor)]));
   return { kind: 'unknown', about: 'under their own names', tensors, metadata: {}, leftOut: new Map() };
+}
+
+/** Kinds whose networks are known by their tensors alone, and what knows them. */
+const CHECKS: Partial<Record<Kind, Recogniser>> = {
+  stylegan2: recogniseStyleGan2,
+  recognition: recogniseRecognition,
+  parsing: recogniseParsing,
+  lpips: recogniseLpips,
+  'lpips-linear': recogniseLpips,
+  direction: recogniseDirection,
+  ganspace: recogniseGanSpace,
+};
+
+/** A file says what it is, but is not believed: its tensors must be of that, and its options JSON. */
+function refuseFalseKind(kind: Kind, { opts }: Readonly<Record<string, string>>, flat: Flat): void {
+  const check = CHECKS[kind];
+  if (check && check(flat)?.kind !== kind) {
+    throw new UserError(`${flat.name} says that it is a ${KINDS[kind]}, but its tensors are of something else`);
+  }
+  if (opts === undefined) return;
+  try {
+    JSON.parse(opts);
+  } catch {
+    throw new UserError(`${flat.name}: its opts are no JSON; convert the original file again`);
+  }
 }
 
 function withAliases(
