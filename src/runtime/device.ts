@@ -1,5 +1,5 @@
 import { openAdapter } from '#adapter';
-import type { OpenedAdapter } from './adapter.ts';
+import { isCpuDriver, type OpenedAdapter } from './adapter.ts';
 import { type Kernel, KernelCache, type KernelOptions } from './kernel.ts';
 import { currentLabel } from './labels.ts';
 import { ALIGNMENT, type Block, Memory, placeOf } from './memory.ts';
@@ -50,6 +50,8 @@ const FEATURES = [
 export class Device {
   readonly memory: Memory;
   readonly limits: GPUSupportedLimits;
+  /** Whether kernels run on a CPU, where a barrier costs as much as some hundred additions. */
+  readonly isCpu: boolean;
   /** Of a dispatch, along each axis. */
   private readonly mostWorkgroups: number;
   readonly features: ReadonlySet<string>;
@@ -78,6 +80,7 @@ export class Device {
     lowerLimit = Number.POSITIVE_INFINITY,
   ) {
     this.limits = gpu.limits;
+    this.isCpu = isCpuDriver(adapter.name);
     this.mostWorkgroups = gpu.limits.maxComputeWorkgroupsPerDimension;
     const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize, lowerLimit);
     this.bindingLimit = Math.floor(most / ALIGNMENT) * ALIGNMENT;

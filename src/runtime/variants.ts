@@ -124,8 +124,8 @@ export function loadingLanes({ subgroupSize }: Device): number {
  * alone is small. A power of two; each keeps at least 256 products, and 2048 on a CPU driver, where a second kernel
  * costs more than a few idle cores.
  */
-export function splitsFor(length: number, workgroups: number, { adapter }: Device): number {
-  const [enough, least] = adapter.kind === 'gpu' ? [256, 256] : [64, 2048];
+export function splitsFor(length: number, workgroups: number, { isCpu }: Device): number {
+  const [enough, least] = isCpu ? [64, 2048] : [256, 256];
   const wanted = Math.min(length / least, enough / workgroups);
   return 2 ** Math.max(0, Math.floor(Math.log2(wanted)));
 }

@@ -71,8 +71,8 @@ export function patchGrid(
 }
 
 /** The variants with those first that GPUs, or CPU drivers, are fastest with. */
-export function inOrder(direct: Variant[], gemm: Variant[], { adapter }: Device): Variant[] {
-  return adapter.kind === 'gpu' ? [...gemm, ...direct] : [...direct, ...gemm];
+export function inOrder(direct: Variant[], gemm: Variant[], { isCpu }: Device): Variant[] {
+  return isCpu ? [...direct, ...gemm] : [...gemm, ...direct];
 }
 
 /** Rows and vectors of a subgroup's patch of pixels, and how much longer a pixel takes in smaller ones. */

@@ -51,10 +51,7 @@ export const WEIGHT_GRADIENT: Family<ConvSizes> = {
     const { n, c, o, outHeight, outWidth, kh, kw, groups } = sizes;
     const most = device.bindingLimit / 4 / (o * (c / groups) * kh * kw);
     const splits = (workgroups: number) =>
-      Math.max(
-        1,
-        Math.min(n * outHeight, Math.floor(most), Math.floor((device.adapter.kind === 'gpu' ? 512 : 64) / workgroups)),
-      );
+      Math.max(1, Math.min(n * outHeight, Math.floor(most), Math.floor((device.isCpu ? 64 : 512) / workgroups)));
     const lines = (lanes: number, block: number, widest: number, unit = 8) => {
       // As few idle lanes as whole subgroups, or vectors of 8, allow.
       const groupsX = Math.ceil(lanes / widest);

@@ -97,7 +97,7 @@ export const MATMUL: Family<Product> = {
       .flatMap(tile => splits(tile, [tile.ROWS, 4 * tile.VECTORS * tile.WORKGROUP]))
       .map(tile => ({ kernel: 'direct', tile }));
     const gemm = gemmVariants({ count: batch, rows: m, columns: n, inner: k, half: product.half }, device);
-    return device.adapter.kind === 'gpu' && gemm.length > 0 ? [...gemm, ...direct] : [...direct, ...gemm];
+    return device.isCpu ? [...direct, ...gemm] : [...gemm, ...direct];
   },
 };
 

@@ -54,14 +54,9 @@ export function channelWalk(x: Tensor): ChannelWalk {
   return { lanes, text, size, samples, channels, plane, splits: Math.ceil(plane / splitLength), splitLength };
 }
 
-/** Whether kernels run on a CPU, where a barrier costs as much as some hundred additions. */
-function isCpu({ adapter }: Device): boolean {
-  return adapter.kind === 'cpu' || adapter.kind === 'embedded';
-}
-
 /** The size of a workgroup that adds up `count` ELEMENTs in all its invocations. */
 export function workgroupFor(device: Device, count: number): number {
-  if (!isCpu(device)) return 64;
+  if (!device.isCpu) return 64;
   return count <= 1024 ? 8 : 16;
 }
 
@@ -71,7 +66,7 @@ export function workgroupFor(device: Device, count: number): number {
  * one after the other, which would lose digits, unless 64 invocations are too few for that.
  */
 export function lanesFor(device: Device, outputs: number, count: number): { LANES: number; WORKGROUP: number } {
-  const cpu = isCpu(device);
+  const cpu = device.isCpu;
   const wanted = Math.max(Math.min((cpu ? 16 : 4096) / outputs, count / 2), count / 512);
   const LANES = Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, wanted))));
   return { LANES, WORKGROUP: cpu && outputs * LANES < 512 ? Math.max(8, LANES) : 64 };
