@@ -6,7 +6,7 @@ import type { RecipeChoice } from './messages.ts';
 const FIRST = ['config', 'model', 'size', 'stages', 'steps', 'batch', 'seed', 'abort', 'threshold'];
 
 /** Settings that are not asked for: a page has no folders of images and no files of weights to name. */
-const FIXED = ['data', 'mirror', 'from', 'lpipsFile', 'idFile', 'parsingFile'];
+const FIXED = ['data', 'mirror', 'from', 'lpipsFile', 'idFile', 'parsingFile', 'inception'];
 
 /** Settings whose names do not say enough. */
 const LABELS: Record<string, string> = {
