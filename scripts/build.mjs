@@ -14,6 +14,8 @@ else await buildBundles();
 
 async function buildBundles() {
   const shared = {
+    // esbuild's own notion of it is the folder in which the process began, maybe through a link.
+    absWorkingDir: root,
     bundle: true,
     format: 'esm',
     loader: { '.wgsl': 'text' },
