@@ -98,8 +98,8 @@ const SMALL: Record<string, Options> = {
   e2style: { batch: 2 },
 };
 
-async function stepsOf(device: Device, { name, defaults, create }: Recipe): Promise<void> {
-  const training = await create({ device, options: { ...commonDefaults, ...defaults, ...SMALL[name] } });
+async function stepsOf(device: Device, { name, defaults, create }: Recipe, more: Options = {}): Promise<void> {
+  const training = await create({ device, options: { ...commonDefaults, ...defaults, ...SMALL[name], ...more } });
   const words = new StepWords(device);
   // StyleGAN2 does some things in every sixteenth step only.
   for (let step = 1; step <= (name === 'stylegan2' ? 16 : 1); step++) {
@@ -130,6 +130,7 @@ describe('the compiler of WGSL has no message', () => {
       ...(await kernelsOf(device => goldens(device, 'ops'))),
       ...(await kernelsOf(device => goldens(device, 'optimizers'))),
       ...(await Promise.all(Object.values(recipes).map(recipe => kernelsOf(device => stepsOf(device, recipe))))).flat(),
+      ...(await kernelsOf(device => stepsOf(device, recipes.stylegan2, { precision: 'f16', convClamp: 256 }))),
       ...(await kernelsOf(async device => rest(device))),
       ...(await kernelsOf(measureCeilings)),
       ...variantsOf(everything),
