@@ -32,8 +32,11 @@ vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const root = join(import.meta.dirname, '..');
 const scratch = mkdtempSync(join(tmpdir(), 'wgrad-web-'));
-/** The smallest training there is, so that SwiftShader has few kernels to compile. */
-const SETTINGS = { size: '16', steps: '24', batch: '4', width: '4' };
+/**
+ * The smallest training there is, so that SwiftShader has few kernels to compile; of so many steps that it does not end
+ * between two looks of a test.
+ */
+const SETTINGS = { size: '16', steps: '120', batch: '4', width: '4', saveEvery: '16' };
 const STEPS = Number(SETTINGS.steps);
 
 let server: Server;
@@ -78,6 +81,17 @@ const state = (wanted: string) =>
 /** Returns when the notice above the page says so. */
 const noticed = (says: string) =>
   page.waitForFunction(says => document.getElementById('notice-text')!.textContent!.includes(says), {}, says);
+/** Returns when the page shows a step from this one on, but not the last. */
+const reached = (step: number) =>
+  page.waitForFunction(
+    (step, last) => {
+      const shown = Number.parseInt(document.getElementById('tile-step')!.textContent!, 10);
+      return shown >= step && shown < last;
+    },
+    { timeout: 240_000, polling: 50 },
+    step,
+    STEPS,
+  );
 const press = (id: string) => page.locator(`#${id}:enabled`).click();
 
 /** Types a recipe's settings. */
@@ -128,16 +142,16 @@ function distance(a: number[][], b: number[][]): number {
  */
 const ADAPTER = 'swiftshader';
 const FLOAT_ERROR = 1e-5;
-/** Eight steps on whatever driver is the best one here. */
+const COMPARED = 24;
+/** As many steps on whatever driver is the best one here, after at least eight on SwiftShader. */
 const DRIVER_ERROR = 2e-3;
 
 /** The losses of the run that nothing interrupted. */
 let whole: number[][] = [];
 /** The variants that are offered for what the run computes, by class: the default first. */
 const offered = new Map<string, string[]>();
-/** The zip of the run that was paused, and where that was. */
+/** The zip of the run that was paused. */
 let pausedZip: Uint8Array;
-let pausedAt: string;
 
 test('every setting of a recipe is asked for, but no folders and files, which a page cannot read', async () => {
   const files = ['data', 'mirror', 'from', 'lpipsFile', 'idFile', 'parsingFile', 'inception'];
@@ -163,7 +177,7 @@ test('a training in the page: the loss falls, and equals that of Node', async ()
   expect(await page.$$eval('#loss path.curve', curves => curves.length)).toBeGreaterThan(1);
 
   const node = (await trainedInNode()).map(({ losses }) => Object.values(losses));
-  expect(distance(whole, node)).toBeLessThan(FLOAT_ERROR);
+  expect(distance(whole.slice(0, COMPARED), node.slice(0, COMPARED))).toBeLessThan(FLOAT_ERROR);
 });
 
 /** The log of the run in the page's storage, trained in Node, which fills `offered`. */
@@ -185,12 +199,10 @@ async function trainedInNode(): Promise<readonly LogLine[]> {
 
 test('a run that was paused goes on to the same losses', async () => {
   await start();
-  // It sees the request where it waits: for its kernels, or for the first losses, after step 16. Then it pauses at the
-  // next multiple of 8.
   await state('Training');
   await press('pause');
   await state('Paused');
-  [pausedAt] = (await text('storage-text')).match(/at step (8|16) of 24/)!;
+  expect(await text('storage-text')).toMatch(/at step \d+ of 120/);
   await press('download');
   pausedZip = await downloaded('wgrad-perceptual.zip');
   await press('resume');
@@ -225,7 +237,7 @@ test('the zip of a paused run goes on in Node, and back in the page', async () =
   expect(stderr).toBe('');
   expect(code).toBe(0);
   const losses = lossesOf(readFileSync(join(folder, 'log.jsonl'), 'utf8'));
-  expect(distance(losses, whole)).toBeLessThan(DRIVER_ERROR);
+  expect(distance(losses.slice(0, COMPARED), whole.slice(0, COMPARED))).toBeLessThan(DRIVER_ERROR);
 
   await press('discard');
   await page.locator('#confirm-yes').click();
@@ -352,19 +364,16 @@ test('a tuning can be stopped, and what there is no room for is not measured', a
 });
 
 test('a run goes on after the page was closed, and by itself after the GPU process died', async () => {
-  await load(new Map(Object.entries(unzipSync(pausedZip))));
-  await state('An unfinished run');
-  await press('resume');
-  await state('Training');
+  await start();
+  await reached(32);
   await page.reload();
-  await state(`An unfinished run is in this page’s storage, ${pausedAt}`);
+  await state('An unfinished run is in this page’s storage');
+  const [, savedAt] = (await text('state')).match(/at step (\d+) of/)!;
   expect(await page.$eval('#setting-width', input => (input as HTMLInputElement).value)).toBe(SETTINGS.width);
-  // The losses of eight steps are read at the end of the next eight.
-  const curves = await page.$$eval('#loss path.curve', found => found.length);
-  expect(curves > 1).toBe(pausedAt === 'at step 16 of 24');
+  expect((await page.$$('#loss path.curve')).length).toBeGreaterThan(1);
 
   await press('resume');
-  await state('Training');
+  await reached(Number(savedAt) + 32);
   const session = await browser.target().createCDPSession();
   await session.send('Browser.crashGpuProcess');
   await state('Finished');
