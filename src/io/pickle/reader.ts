@@ -7,7 +7,8 @@
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
 import { Input } from './input.ts';
-import { latin1, unescaped, unquoted } from './texts.ts';
+import { decimal, float, latin1, littleEndian, unescaped, unquoted } from './literals.ts';
+import { Stack } from './stack.ts';
 import { Buildable, Callable, type Globals, Instance } from './values.ts';
 
 /** Bytes of this length and more stay in the file. */
@@ -16,7 +17,7 @@ const MAX_TEXT = 1 << 24;
 const MAX_ALL_TEXT = 1 << 28;
 const MAX_OPERATIONS = 10_000_000;
 const MAX_MARKS = 1000;
-/** Bytes of an integer, decimal digits where it is written so. */
+/** Bytes of an integer, characters of a number that is written in digits. */
 const MAX_INTEGER = 1024;
 
 export interface PickleOptions {
@@ -42,9 +43,7 @@ export async function readPickle(file: RandomAccess, options: PickleOptions): Pr
 }
 
 class Machine {
-  private stack: unknown[] = [];
-  private readonly marks: unknown[][] = [];
-  private readonly memo = new Map<number, unknown>();
+  private readonly stack = new Stack(what => this.damaged(what));
   private textBytes = 0;
 
   constructor(
@@ -57,7 +56,7 @@ class Machine {
       // The longest operation without a length of its own has 9 bytes.
       if (!this.input.has(16)) await this.input.fill();
       const code = this.input.u8();
-      if (code === 0x2e) return this.pop(); // STOP
+      if (code === 0x2e) return this.stack.pop(); // STOP
       if (!this.simple(code)) await this.long(code);
     }
     throw this.error(`has over ${MAX_OPERATIONS} operations in its pickle: no file of weights is so long`);
@@ -76,102 +75,98 @@ class Machine {
         input.u64();
         return true;
       case 0x28: // MARK
-        if (this.marks.length === MAX_MARKS) throw this.error(`is nested deeper than ${MAX_MARKS} levels`);
-        this.marks.push(stack);
-        this.stack = [];
-        return true;
+        if (stack.depth === MAX_MARKS) throw this.error(`is nested deeper than ${MAX_MARKS} levels`);
+        return stack.mark();
       case 0x30: // POP
-        if (stack.length > 0) stack.pop();
-        else this.popMark();
-        return true;
+        return stack.drop();
       case 0x31: // POP_MARK
-        this.popMark();
+        stack.popMark();
         return true;
       case 0x32: // DUP
-        return this.push(this.top());
+        return stack.push(stack.top());
       case 0x4e: // NONE
-        return this.push(null);
+        return stack.push(null);
       case 0x88: // NEWTRUE
-        return this.push(true);
+        return stack.push(true);
       case 0x89: // NEWFALSE
-        return this.push(false);
+        return stack.push(false);
       case 0x4a: // BININT
-        return this.push(input.i32());
+        return stack.push(input.i32());
       case 0x4b: // BININT1
-        return this.push(input.u8());
+        return stack.push(input.u8());
       case 0x4d: // BININT2
-        return this.push(input.u16());
+        return stack.push(input.u16());
       case 0x47: // BINFLOAT
-        return this.push(input.f64());
+        return stack.push(input.f64());
       case 0x5d: // EMPTY_LIST
       case 0x29: // EMPTY_TUPLE
-        return this.push([]);
+        return stack.push([]);
       case 0x7d: // EMPTY_DICT
-        return this.push(new Map());
+        return stack.push(new Map());
       case 0x8f: // EMPTY_SET
-        return this.push(new Set());
+        return stack.push(new Set());
       case 0x6c: // LIST
       case 0x74: // TUPLE
-        return this.push(this.popMark());
+        return stack.push(stack.popMark());
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        return this.push(this.popMany(code - 0x84));
+        return stack.push(stack.popMany(code - 0x84));
       case 0x64: // DICT
-        return this.push(this.setItems(new Map(), this.popMark()));
+        return stack.popDict();
       case 0x61: // APPEND
-        return this.append([this.pop()]);
+        return stack.append(stack.popMany(1));
       case 0x65: // APPENDS
-        return this.append(this.popMark());
+        return stack.append(stack.popMark());
       case 0x73: // SETITEM
-        return this.setItemsOfTop(this.popMany(2));
+        return stack.setItems(stack.popMany(2));
       case 0x75: // SETITEMS
-        return this.setItemsOfTop(this.popMark());
+        return stack.setItems(stack.popMark());
       case 0x90: // ADDITEMS
-        return this.addItems(this.popMark());
+        return stack.addItems(stack.popMark());
       case 0x91: // FROZENSET
-        return this.push(new Set(this.popMark()));
+        return stack.push(new Set(stack.popMark()));
       case 0x68: // BINGET
-        return this.recall(input.u8());
+        return stack.recall(input.u8());
       case 0x6a: // LONG_BINGET
-        return this.recall(input.u32());
+        return stack.recall(input.u32());
       case 0x71: // BINPUT
-        return this.remember(input.u8());
+        return stack.remember(input.u8());
       case 0x72: // LONG_BINPUT
-        return this.remember(input.u32());
+        return stack.remember(input.u32());
       case 0x94: // MEMOIZE
-        return this.remember(this.memo.size);
+        return stack.memoize();
       case 0x93: {
         // STACK_GLOBAL
-        const [module, name] = this.popMany(2);
+        const [module, name] = stack.popMany(2);
         if (typeof module !== 'string' || typeof name !== 'string') throw this.damaged('a name that is no text');
-        return this.push(this.global(module, name));
+        return stack.push(this.global(module, name));
       }
       case 0x52: {
         // REDUCE
-        const [callable, args] = this.popMany(2);
-        return this.push(this.call(callable, args));
+        const [callable, args] = stack.popMany(2);
+        return stack.push(this.call(callable, args));
       }
       case 0x81: {
         // NEWOBJ
-        const [type, args] = this.popMany(2);
-        return this.push(this.call(type, args));
+        const [type, args] = stack.popMany(2);
+        return stack.push(this.call(type, args));
       }
       case 0x92: {
         // NEWOBJ_EX
-        const [type, args, named] = this.popMany(3);
+        const [type, args, named] = stack.popMany(3);
         if (named instanceof Map && named.size > 0) throw this.error('makes an object with named arguments');
-        return this.push(this.call(type, args));
+        return stack.push(this.call(type, args));
       }
       case 0x6f: {
         // OBJ
-        const [type, ...args] = this.popMark();
-        return this.push(this.call(type, args));
+        const [type, ...args] = stack.popMark();
+        return stack.push(this.call(type, args));
       }
       case 0x62: // BUILD
-        return this.build(this.pop());
+        return this.build(stack.pop());
       case 0x51: // BINPERSID
-        return this.push(this.persistent(this.pop()));
+        return stack.push(this.persistent(stack.pop()));
       default:
         return false;
     }
@@ -179,71 +174,71 @@ class Machine {
 
   /** Operations that carry a text, bytes or a long integer; all others are refused. */
   private async long(code: number): Promise<void> {
-    const { input } = this;
+    const { input, stack } = this;
     switch (code) {
       case 0x8c: // SHORT_BINUNICODE
-        this.push(await this.text(input.u8(), 'utf-8'));
+        stack.push(await this.text(input.u8(), 'utf-8'));
         return;
       case 0x58: // BINUNICODE
-        this.push(await this.text(input.u32(), 'utf-8'));
+        stack.push(await this.text(input.u32(), 'utf-8'));
         return;
       case 0x8d: // BINUNICODE8
-        this.push(await this.text(input.u64(), 'utf-8'));
+        stack.push(await this.text(input.u64(), 'utf-8'));
         return;
       case 0x55: // SHORT_BINSTRING: Python 2's texts, which may be bytes
-        this.push(await this.text(input.u8(), 'latin1'));
+        stack.push(await this.text(input.u8(), 'latin1'));
         return;
       case 0x54: // BINSTRING
-        this.push(await this.text(input.i32(), 'latin1'));
+        stack.push(await this.text(input.i32(), 'latin1'));
         return;
       case 0x43: // SHORT_BINBYTES
-        this.push(new Uint8Array(await input.bytes(input.u8())));
+        stack.push(new Uint8Array(await input.bytes(input.u8())));
         return;
       case 0x42: // BINBYTES
-        this.push(await this.bytes(input.u32()));
+        stack.push(await this.bytes(input.u32()));
         return;
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        this.push(await this.bytes(input.u64()));
+        stack.push(await this.bytes(input.u64()));
         return;
       case 0x8a: // LONG1
-        this.push(await this.integer(input.u8()));
+        stack.push(await this.integer(input.u8()));
         return;
       case 0x8b: // LONG4
-        this.push(await this.integer(input.i32()));
+        stack.push(await this.integer(input.i32()));
         return;
       case 0x49: // INT
-        this.push(this.decimal(await this.line()));
+        stack.push(this.number('an integer', decimal, await this.line()));
         return;
       case 0x4c: // LONG
-        this.push(this.decimal((await this.line()).replace(/L$/, '')));
+        stack.push(this.number('an integer', decimal, (await this.line()).replace(/L$/, '')));
         return;
       case 0x46: // FLOAT
-        this.push(this.float(await this.line()));
+        stack.push(this.number('a float', float, await this.line()));
         return;
       case 0x53: // STRING
-        this.push(this.quotedText(await this.line()));
+        stack.push(this.quotedText(await this.line()));
         return;
       case 0x56: // UNICODE
-        this.push(unescaped(await this.line()));
+        stack.push(unescaped(await this.line()));
         return;
       case 0x67: // GET
-        this.recall(Number(await this.line()));
+        stack.recall(Number(await this.line()));
         return;
       case 0x70: // PUT
-        this.remember(Number(await this.line()));
+        stack.remember(Number(await this.line()));
         return;
       case 0x63: {
         // GLOBAL
         const module = await this.line();
-        this.push(this.global(module, await this.line()));
+        stack.push(this.global(module, await this.line()));
         return;
       }
       case 0x69: {
         // INST
         const module = await this.line();
         const type = this.global(module, await this.line());
-        this.push(this.call(type, this.popMark()));
+        stack.push(this.call(type, stack.popMark()));
         return;
       }
       default: {
@@ -252,72 +247,6 @@ class Machine {
         throw this.damaged(`0x${code.toString(16).padStart(2, '0')} is no pickle operation`);
       }
     }
-  }
-
-  private push(value: unknown): true {
-    this.stack.push(value);
-    return true;
-  }
-
-  private pop(): unknown {
-    if (this.stack.length === 0) throw this.damaged('an operation finds nothing to work on');
-    return this.stack.pop();
-  }
-
-  private popMany(count: number): unknown[] {
-    if (this.stack.length < count) throw this.damaged('an operation finds nothing to work on');
-    return this.stack.splice(-count);
-  }
-
-  private popMark(): unknown[] {
-    const items = this.stack;
-    const below = this.marks.pop();
-    if (!below) throw this.damaged('a mark is missing');
-    this.stack = below;
-    return items;
-  }
-
-  private top(): unknown {
-    if (this.stack.length === 0) throw this.damaged('an operation finds nothing to work on');
-    return this.stack[this.stack.length - 1];
-  }
-
-  private append(items: unknown[]): true {
-    const list = this.top();
-    if (!Array.isArray(list)) throw this.damaged('something is appended to what is no list');
-    for (const item of items) list.push(item);
-    return true;
-  }
-
-  private setItemsOfTop(items: unknown[]): true {
-    const dict = this.top();
-    if (!(dict instanceof Map)) throw this.damaged('an item is set in what is no dict');
-    this.setItems(dict, items);
-    return true;
-  }
-
-  private setItems(dict: Map<unknown, unknown>, items: unknown[]): Map<unknown, unknown> {
-    if (items.length % 2 !== 0) throw this.damaged('a key has no value');
-    for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1]);
-    return dict;
-  }
-
-  private addItems(items: unknown[]): true {
-    const set = this.top();
-    if (!(set instanceof Set)) throw this.damaged('something is added to what is no set');
-    for (const item of items) set.add(item);
-    return true;
-  }
-
-  private recall(index: number): true {
-    if (!this.memo.has(index)) throw this.damaged(`it recalls value ${index}, which it has not kept`);
-    return this.push(this.memo.get(index));
-  }
-
-  private remember(index: number): true {
-    if (!Number.isSafeInteger(index) || index < 0) throw this.damaged(`it keeps a value as number ${index}`);
-    this.memo.set(index, this.top());
-    return true;
   }
 
   private global(module: string, name: string): Callable {
@@ -336,7 +265,7 @@ class Machine {
   }
 
   private build(state: unknown): true {
-    const object = this.top();
+    const object = this.stack.top();
     if (object instanceof Instance) object.state = state;
     else if (object instanceof Buildable) this.named(() => object.setState(state));
     // Attributes of a dict, as the versions in a state dict's _metadata, say nothing that is needed.
@@ -370,28 +299,14 @@ class Machine {
     return latin1(bytes);
   }
 
-  /** A two's complement integer, the least significant byte first. */
   private async integer(length: number): Promise<number | bigint> {
     if (!(length >= 0 && length <= MAX_INTEGER)) throw this.error(`has an integer of ${length} bytes in its pickle`);
-    const bytes = await this.input.bytes(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
-    if (length > 0 && bytes[length - 1] & 0x80) value -= 1n << BigInt(8 * length);
-    return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+    return littleEndian(await this.input.bytes(length));
   }
 
-  private decimal(line: string): number | bigint | boolean {
-    if (line === '00') return false;
-    if (line === '01') return true;
-    if (!/^-?\d+$/.test(line) || line.length > MAX_INTEGER) throw this.damaged('an integer is not one');
-    const value = Number(line);
-    return Number.isSafeInteger(value) ? value : BigInt(line);
-  }
-
-  private float(line: string): number {
-    const special: Record<string, number> = { nan: Number.NaN, inf: Infinity, '-inf': -Infinity };
-    const value = special[line] ?? Number(line || 'x');
-    if (Number.isNaN(value) && line !== 'nan') throw this.damaged('a number is not one');
+  private number<T>(kind: string, parse: (line: string) => T | undefined, line: string): T {
+    const value = line.length > MAX_INTEGER ? undefined : parse(line);
+    if (value === undefined) throw this.damaged(`${kind} is not one`);
     return value;
   }
 
