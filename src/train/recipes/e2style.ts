@@ -1,17 +1,14 @@
-import { applyEffects, type Effect, pendingEffects, withoutEffects } from '../../autograd/effects.ts';
-import { add, affine, expand, grad, narrow, noGrad, reshape, stopGradient } from '../../autograd/index.ts';
+import { applyEffects, type Effect, pendingEffects } from '../../autograd/effects.ts';
+import { add, affine, grad, stopGradient } from '../../autograd/index.ts';
 import { UserError } from '../../io/errors.ts';
-import { tile } from '../../io/grid.ts';
-import { encodePng, type Rgb8 } from '../../io/images.ts';
+import type { Rgb8 } from '../../io/images.ts';
 import { E2Style, type StageOutput, styleSplit } from '../../models/e2style.ts';
 import { initialize } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
 import { presetOptions } from '../abortionPresets.ts';
 import { IdLoss, LpipsLoss, l2, ParsingLoss } from '../losses.ts';
-import { type ImageMetrics, imageMetrics, meanAndDeviation, readMetrics } from '../metrics/pairs.ts';
 import { checkFinite, Ranger } from '../optimizers.ts';
-import type { MetricRow, ReconstructionRow } from '../report.ts';
 import type {
   Compute,
   Evaluation,
@@ -23,6 +20,7 @@ import type {
   Training,
 } from '../training.ts';
 import { type ImageSource, openSource, Schedule } from './common.ts';
+import { E2StyleEvaluation, perceptualName } from './e2styleEvaluation.ts';
 import { loadNetworks, type Networks } from './e2styleNetworks.ts';
 import { recognition24 } from './recognition.ts';
 
@@ -36,10 +34,6 @@ const TERMS = [
 
 /** Sizes that the package has a generator and loss networks for. */
 const SIZES = [32];
-/** Held-out images that are measured, how many at a time, and how many are shown. */
-const HELD_OUT = 128;
-const EVALUATED_AT_ONCE = 16;
-const SHOWN = 8;
 
 /**
  * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its
@@ -81,7 +75,7 @@ class E2StyleTraining implements Training {
   readonly stages: Stages & { active: number };
   private readonly encoder: E2Style;
   private readonly rate: Schedule;
-  private readonly inputs = new Map<number, Tensor>();
+  private readonly evaluation: E2StyleEvaluation;
   private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
 
   static async create({ device, options, message }: RecipeContext): Promise<E2StyleTraining> {
@@ -118,6 +112,7 @@ class E2StyleTraining implements Training {
       poolSize: 4,
       checkpointing: options.checkpointing === true,
     });
+    this.evaluation = new E2StyleEvaluation(this.encoder, networks, source, options);
     const names = this.encoder.encoders.map((_, i) => `stage${i + 1}`);
     this.encoder.encoders.forEach((encoder, i) => {
       initialize(encoder, device, { seed: seed * 1000 + i });
@@ -234,138 +229,17 @@ class E2StyleTraining implements Training {
     this.source.restore(state);
   }
 
-  // Evaluation
-
-  /** The outputs of `stages` stages for images, with the generator's stored noise and running statistics. */
-  private invert(images: Tensor, stages: number): Tensor[] {
-    for (const encoder of this.encoder.encoders) encoder.eval();
-    try {
-      return noGrad(() =>
-        withoutEffects(() => {
-          const { generator: g, average: latentAverage } = this.networks;
-          const generator = (w: Tensor) => g.forward(w);
-          return this.encoder.forward(images, { generator, latentAverage, stages }).map(({ pooled }) => pooled);
-        }),
-      );
-    } finally {
-      for (const encoder of this.encoder.encoders) encoder.train();
-    }
+  samples(compute: Compute): Promise<Rgb8> {
+    return this.evaluation.samples(this.stages.active, compute);
   }
 
-  /** Images where a program of the evaluation reads them: one kept tensor for each number of them. */
-  private input(images: Tensor): Tensor {
-    const [count] = images.shape;
-    let input = this.inputs.get(count);
-    if (!input) {
-      input = this.device.keep(this.device.empty(images.shape, 'f32', 'images to evaluate'));
-      this.inputs.set(count, input);
-    }
-    this.device.copy(images, input);
-    return input;
+  evaluate(compute: Compute): Promise<Evaluation> {
+    return this.evaluation.evaluate(this.stages.initial, compute);
   }
-
-  /**
-   * The first held-out images and what each of `stages` stages makes of them, on the host: [count, 3, size, size] each.
-   */
-  private async reconstruct(stages: number, compute: Compute): Promise<{ rows: Float32Array[]; count: number }> {
-    const images = await this.source.heldOut(SHOWN);
-    const input = this.input(images);
-    this.device.discard(images);
-    const [count] = input.shape;
-    const outputs = await compute(`${count} reconstructions of ${stages} stages`, () => this.invert(input, stages));
-    return { rows: await Promise.all([input, ...outputs].map(row => row.read())), count };
-  }
-
-  /** Rows: the inputs, then the outputs of each active stage. */
-  async samples(compute: Compute): Promise<Rgb8> {
-    const { rows, count } = await this.reconstruct(this.stages.active, compute);
-    const size = Number(this.options.size);
-    const all = new Float32Array(rows.length * rows[0].length);
-    rows.forEach((row, i) => {
-      all.set(row, i * row.length);
-    });
-    return tile(all, [rows.length * count, 3, size, size], { columns: count });
-  }
-
-  async evaluate(compute: Compute): Promise<Evaluation> {
-    const { device, source } = this;
-    const size = Number(this.options.size);
-    const stages = this.stages.initial;
-    const images = await source.heldOut(HELD_OUT);
-    const count = images.shape[0];
-    const values: Record<Metric, number[][]> = { l2: [], lpips: [], msssim: [], id: [] };
-    for (let first = 0; first < count; first += EVALUATED_AT_ONCE) {
-      const input = device.scope('held-out images', () =>
-        this.input(narrow(images, 0, first, Math.min(first + EVALUATED_AT_ONCE, count))),
-      );
-      const rows = await compute(`metrics of ${input.shape[0]} images`, () => this.measure(input, stages));
-      for (const [row, metrics] of (await Promise.all(rows.map(readMetrics))).entries()) {
-        for (const { key } of METRICS) values[key][row] = [...(values[key][row] ?? []), ...metrics[key]];
-      }
-    }
-    device.discard(images);
-    const statistic = (list: number[]) => {
-      const { mean, deviation } = meanAndDeviation(list);
-      return { mean, std: deviation };
-    };
-    const metrics: MetricRow[] = METRICS.map(({ key, name, better }) => {
-      const [baseline, ...rest] = values[key].map(statistic);
-      return { name: key === 'lpips' ? perceptualName(this.options) : name, better, baseline, stages: rest };
-    });
-    return {
-      subtitle: `E2Style with ${stages} stages on ${source.about} at ${size}×${size} pixels.`,
-      description: `${count} ${source.heldOutAbout}.`,
-      metrics,
-      reconstructions: await this.reconstructions(size, stages, compute),
-    };
-  }
-
-  /** The metrics of the mean latent's image, and of each stage's outputs. */
-  private measure(images: Tensor, stages: number): ImageMetrics<Tensor>[] {
-    const { generator, average, perceptual, identityMetric } = this.networks;
-    const latents = expand(reshape(average, [1, average.size]), [images.shape[0], average.size]);
-    const mean = this.encoder.facePool(noGrad(() => generator.forward(latents)));
-    return [mean, ...this.invert(images, stages)].map(output =>
-      imageMetrics(output, images, { perceptual, identity: identityMetric }),
-    );
-  }
-
-  private async reconstructions(size: number, stages: number, compute: Compute): Promise<ReconstructionRow[]> {
-    const { rows, count } = await this.reconstruct(stages, compute);
-    const pixels = 3 * size * size;
-    const picture = async (row: Float32Array, i: number) =>
-      dataUri(await encodePng(tile(row.subarray(i * pixels, (i + 1) * pixels), [1, 3, size, size], { columns: 1 })));
-    return Promise.all(
-      rows.map(async (row, stage) => ({
-        label: stage === 0 ? 'input' : `stage ${stage}`,
-        images: await Promise.all(Array.from({ length: count }, (_, i) => picture(row, i))),
-      })),
-    );
-  }
-}
-
-type Metric = 'l2' | 'lpips' | 'msssim' | 'id';
-
-const METRICS: readonly { key: Metric; name: string; better: 'lower' | 'higher' }[] = [
-  { key: 'l2', name: 'L2', better: 'lower' },
-  { key: 'lpips', name: 'LPIPS-like(self)', better: 'lower' },
-  { key: 'msssim', name: 'MS-SSIM', better: 'higher' },
-  { key: 'id', name: 'ID(self)', better: 'higher' },
-];
-
-/** What distances may be called: those of networks that the project trained itself do not compare with others'. */
-function perceptualName({ lpipsFile }: Readonly<Options>): string {
-  return lpipsFile === '' ? 'LPIPS-like(self)' : 'LPIPS';
 }
 
 function mapOutput({ latents, image, pooled }: StageOutput, f: (x: Tensor) => Tensor): StageOutput {
   return { latents: f(latents), image: f(image), pooled: f(pooled) };
-}
-
-function dataUri(png: Uint8Array): string {
-  let binary = '';
-  for (const byte of png) binary += String.fromCharCode(byte);
-  return `data:image/png;base64,${btoa(binary)}`;
 }
 
 /** How many stages there are, which monitor is obeyed, and which drops are scheduled. */
