@@ -126,6 +126,35 @@ describe('what a pickle may not do', () => {
     await expect(read('gx\n.')).rejects.toThrow('it recalls value NaN');
   });
 
+  test('names of what every object of JavaScript has are no numbers', async () => {
+    await expect(read('Fconstructor\n.')).rejects.toThrow('a float is not one');
+    expect(await read('Fnan\n.')).toBeNaN();
+  });
+
+  test('work beyond what the file holds is refused: operations, copies, calls of calls', async () => {
+    await expect(read(`${'N0'.repeat(1_000_000)}N.`)).rejects.toThrow('over 2000000 operations');
+    const text = Buffer.alloc(5 + (1 << 24), 'a');
+    text.write('X\0\0\0\x01', 'latin1');
+    const again = Buffer.from('c_codecs\nencode\nh\0U\x06latin1\x86R0'.repeat(20), 'latin1');
+    const copies = Buffer.concat([text, Buffer.from('q\x000', 'latin1'), again, Buffer.from('N.')]);
+    await expect(read(copies)).rejects.toThrow('copies over 268435456 bytes');
+    const lists = `](${'N'.repeat(1000)}eq\x000${'cbuiltins\nlist\nh\0\x85R0'.repeat(40_000)}N.`;
+    await expect(read(lists)).rejects.toThrow('copies over 268435456 bytes');
+    const call = 'ctorch._tensor\n_rebuild_from_type_v2\n';
+    await expect(read(`]q\0(${call}Nh\0e0${call}h\0R.`)).rejects.toThrow('rebuilds a tensor by what makes none');
+  });
+
+  test('a list that would be a text without end is named as a list', async () => {
+    const deep = `${']'.repeat(100_000)}${'a'.repeat(99_999)}`;
+    expect(await read(`ctorch\ndevice\n${deep}\x85R.`)).toBe('a list');
+    // Each list holds the one before twice: 2⁶⁰ entries.
+    const doubling = `]q\0${'0h\0h\0\x86q\0'.repeat(60)}`;
+    expect(await read(`cpathlib\nPosixPath\nU\x01a${doubling}\x86R.`)).toBe('a/a list');
+    await expect(read(`c_codecs\nencode\nU\x01a${doubling}\x86R.`)).rejects.toThrow('encodes a text as a list');
+    const longName = await read(`c${'m'.repeat(100_000)}\nf\n.`).catch(error => error.message.length);
+    expect(longName).toBeLessThan(500);
+  });
+
   test('nesting without end is refused', async () => {
     await expect(read(`${'('.repeat(100_000)}.`)).rejects.toThrow('nested deeper than 1000 levels');
     // Without marks nothing grows but the value, which no reader walks to its end.

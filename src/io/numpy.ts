@@ -1,7 +1,7 @@
 /** NumPy's arrays: .npy files (numpy.lib.format), and the pieces of pickles that hold arrays. */
 import { UserError } from './errors.ts';
 import type { RandomAccess } from './folder.ts';
-import { Buildable, Callable, isCounts } from './pickle/values.ts';
+import { Buildable, Callable, isCounts, shown } from './pickle/values.ts';
 import { FileRange, MemoryFile } from './ranges.ts';
 import { BYTES_PER_ELEMENT, type ElementType, elementCount, type StoredTensor } from './storedTensor.ts';
 import { rowMajor, type Strided, stridedPieces } from './strided.ts';
@@ -20,7 +20,7 @@ class NumpyType extends Buildable {
   }
 
   setState(state: unknown): void {
-    if (Array.isArray(state) && typeof state[1] === 'string') this.order = state[1];
+    if (Array.isArray(state) && typeof state[1] === 'string') this.order = shown(state[1]);
   }
 
   /** @throws UserError for elements that are no little-endian numbers */
@@ -62,7 +62,7 @@ export class NumpyArray extends Buildable implements StoredTensor {
   /** @throws UserError where the data is not as long as the shape says */
   set(dtype: ElementType, shape: unknown, fortran: boolean, file: RandomAccess): this {
     if (!isCounts(shape) || shape.length > 64)
-      throw new UserError(`holds a NumPy array that is none: its shape is ${shape}`);
+      throw new UserError('holds a NumPy array that is none: its shape is no list of up to 64 sizes');
     const wanted = elementCount(shape) * BYTES_PER_ELEMENT[dtype];
     if (file.size !== wanted) {
       throw new UserError(`holds a NumPy array of shape [${shape}] in ${file.size} bytes: ${wanted} are wanted`);
@@ -80,9 +80,19 @@ let arrays = 0;
 function asFile(data: unknown): RandomAccess {
   if (data instanceof FileRange) return data;
   if (data instanceof Uint8Array) return new MemoryFile(data);
-  // Python 2's bytes are texts.
-  if (typeof data === 'string') return new MemoryFile(Uint8Array.from(data, letter => letter.charCodeAt(0)));
+  if (typeof data === 'string') return textFile(data);
   throw new UserError('holds a NumPy array whose data is no bytes: arrays of numbers are read');
+}
+
+/** Python 2's bytes, which are texts; they are copied when they are read, however many arrays are made of them. */
+function textFile(text: string): RandomAccess {
+  return {
+    size: text.length,
+    async read(offset, length) {
+      const count = Math.max(0, Math.min(length, text.length - offset));
+      return Uint8Array.from({ length: count }, (_, i) => text.charCodeAt(offset + i));
+    },
+  };
 }
 
 type Call = (args: readonly unknown[]) => unknown;
@@ -90,7 +100,7 @@ type Call = (args: readonly unknown[]) => unknown;
 /** The functions and classes of NumPy that arrays are pickled with. */
 export const numpyGlobals: ReadonlyMap<string, Call> = new Map<string, Call>([
   ['numpy.ndarray', () => new NumpyArray()],
-  ['numpy.dtype', ([code]) => new NumpyType(code instanceof Callable ? code.name : String(code))],
+  ['numpy.dtype', ([code]) => new NumpyType(code instanceof Callable ? code.name : shown(code))],
   ...['numpy.core', 'numpy._core'].flatMap((core): [string, Call][] => [
     [`${core}.multiarray._reconstruct`, () => new NumpyArray()],
     [`${core}.multiarray.scalar`, ([type, data]) => scalar(type, data)],

@@ -26,8 +26,10 @@ export function rowMajor(shape: readonly number[]): number[] {
  * of some bytes could hold a tensor of any size.
  */
 export function checkStrided({ offset, shape, strides }: Strided, count: number): void {
+  if (shape.length !== strides.length || shape.length > 64) {
+    throw new UserError(`holds a tensor of ${shape.length} axes with ${strides.length} strides: that is no tensor`);
+  }
   const text = `a tensor of shape [${shape}] with strides [${strides}] from element ${offset} on`;
-  if (shape.length !== strides.length || shape.length > 64) throw new UserError(`holds ${text}: that is no tensor`);
   if (shape.includes(0)) return;
   const axes = shape.map((size, i) => ({ size, stride: strides[i] })).filter(({ size }) => size > 1);
   const last = axes.reduce((end, { size, stride }) => end + (size - 1) * stride, offset);

@@ -49,7 +49,7 @@ function safe(value: bigint): number | bigint {
 /** A number as Python's repr() writes it. */
 export function float(line: string): number | undefined {
   const special: Record<string, number> = { nan: Number.NaN, inf: Infinity, '-inf': -Infinity };
-  if (line in special) return special[line];
+  if (Object.hasOwn(special, line)) return special[line];
   const value = Number(line);
   return line === '' || Number.isNaN(value) ? undefined : value;
 }

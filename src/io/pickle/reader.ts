@@ -9,13 +9,16 @@ import type { RandomAccess } from '../folder.ts';
 import { Input } from './input.ts';
 import { decimal, float, latin1, littleEndian, unescaped, unquoted } from './literals.ts';
 import { Stack } from './stack.ts';
-import { Buildable, Callable, type Globals, Instance } from './values.ts';
+import { Buildable, Callable, type Globals, Instance, shown } from './values.ts';
 
 /** Bytes of this length and more stay in the file. */
 const LONG_BYTES = 1024;
 const MAX_TEXT = 1 << 24;
 const MAX_ALL_TEXT = 1 << 28;
-const MAX_OPERATIONS = 10_000_000;
+/** Each may leave an empty dict, of some 200 bytes. */
+const MAX_OPERATIONS = 2_000_000;
+/** Bytes that calls may make of what the file holds once. */
+const MAX_MADE = 1 << 28;
 const MAX_MARKS = 1000;
 /** Bytes of an integer, characters of a number that is written in digits. */
 const MAX_INTEGER = 1024;
@@ -45,6 +48,7 @@ export async function readPickle(file: RandomAccess, options: PickleOptions): Pr
 class Machine {
   private readonly stack = new Stack(what => this.damaged(what));
   private textBytes = 0;
+  private madeBytes = 0;
 
   constructor(
     private readonly input: Input,
@@ -252,16 +256,17 @@ class Machine {
   private global(module: string, name: string): Callable {
     const found = this.named(() => this.options.globals(`${module}.${name}`));
     if (found) return found;
-    const shown = `${module}.${name}`.replaceAll(/[^\x20-\x7e]/g, '?');
-    throw this.error(
-      `names ${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}, which no file of weights needs: it is refused, and nothing in it was run`,
-    );
+    const full = shown(`${module}.${name}`).replaceAll(/[^\x20-\x7e…]/g, '?');
+    throw this.error(`names ${full}, which no file of weights needs: it is refused, and nothing in it was run`);
   }
 
   private call(callable: unknown, args: unknown): unknown {
     if (!(callable instanceof Callable)) throw this.damaged('it calls what cannot be called');
     if (!Array.isArray(args)) throw this.damaged(`it calls ${callable.name} without arguments`);
-    return this.named(() => callable.call(args));
+    const made = this.named(() => callable.call(args));
+    this.madeBytes += bytesOf(made);
+    if (this.madeBytes > MAX_MADE) throw this.error(`copies over ${MAX_MADE} bytes: no file of weights does`);
+    return made;
   }
 
   private build(state: unknown): true {
@@ -332,6 +337,13 @@ class Machine {
   private error(what: string): UserError {
     return new UserError(`${this.options.name} ${what}`);
   }
+}
+
+/** About how much memory what a call returned takes by itself. */
+function bytesOf(made: unknown): number {
+  if (typeof made === 'string' || made instanceof Uint8Array) return made.length;
+  if (Array.isArray(made)) return 8 * made.length;
+  return made instanceof Map || made instanceof Set ? 64 * made.size : 0;
 }
 
 /** Operations that Python knows and that hand out what is not in the file. */

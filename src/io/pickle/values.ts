@@ -1,6 +1,6 @@
 /** What Python's values become: data. Lists and tuples are arrays, dicts are Maps, None is null. */
 
-/** An object of a class that is known as a holder of data: its name, what it was made with, and its attributes. */
+/** An object of a class that is known as a holder of data: its name and its attributes. */
 export class Instance {
   /** Attributes, once they are known. */
   state: unknown = null;
@@ -8,13 +8,7 @@ export class Instance {
   constructor(
     /** As 'argparse.Namespace'. */
     readonly type: string,
-    readonly args: readonly unknown[],
   ) {}
-
-  /** The attribute of that name, or undefined. */
-  get(name: string): unknown {
-    return this.state instanceof Map ? this.state.get(name) : undefined;
-  }
 }
 
 /** A value that takes its content after it was made, as Python's `__setstate__`. */
@@ -33,6 +27,18 @@ export class Callable {
 
 /** The classes and functions that a pickle may name, by their full name; undefined for all that it may not. */
 export type Globals = (name: string) => Callable | undefined;
+
+const MAX_SHOWN = 256;
+
+/**
+ * A text or number of a file, for names and messages: the beginning of a long one. Lists are not written out: they may
+ * hold themselves, or each other so often that their text has no end.
+ */
+export function shown(value: unknown): string {
+  if (value !== null && typeof value === 'object') return Array.isArray(value) ? 'a list' : 'an object';
+  const text = String(value);
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+}
 
 /** A dict with texts as keys. */
 export type Dict = ReadonlyMap<string, unknown>;

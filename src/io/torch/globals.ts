@@ -4,7 +4,7 @@
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
 import { numpyGlobals } from '../numpy.ts';
-import { Callable, type Globals, Instance, isDict } from '../pickle/values.ts';
+import { Callable, type Globals, Instance, isDict, shown } from '../pickle/values.ts';
 import { FileRange, MemoryFile } from '../ranges.ts';
 import { rebuildTensor, storageType, TorchStorage, type TorchTensor } from './tensors.ts';
 
@@ -30,12 +30,12 @@ const first: Call = ([value]) => value;
 const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ['collections.OrderedDict', ([items]) => pairs(items)],
   ['collections.defaultdict', () => new Map()],
-  ['argparse.Namespace', args => new Instance('argparse.Namespace', args)],
-  ['types.SimpleNamespace', args => new Instance('types.SimpleNamespace', args)],
+  ['argparse.Namespace', () => new Instance('argparse.Namespace')],
+  ['types.SimpleNamespace', () => new Instance('types.SimpleNamespace')],
   ['dnnlib.util.EasyDict', ([items]) => pairs(items)],
   ['dnnlib.EasyDict', ([items]) => pairs(items)],
   ...['pathlib.PosixPath', 'pathlib.WindowsPath', 'pathlib.PurePosixPath', 'pathlib.PureWindowsPath'].map(
-    name => [name, (args: readonly unknown[]) => args.map(String).join('/')] as const,
+    name => [name, (args: readonly unknown[]) => texts(args).join('/')] as const,
   ),
   ['_codecs.encode', ([text, encoding]) => encoded(text, encoding)],
   ...['builtins', '__builtin__'].flatMap(module => [
@@ -44,7 +44,7 @@ const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
     [`${module}.list`, ([items]: readonly unknown[]) => [...list(items)]] as const,
     [`${module}.tuple`, ([items]: readonly unknown[]) => [...list(items)]] as const,
     [`${module}.dict`, ([items]: readonly unknown[]) => pairs(items)] as const,
-    [`${module}.object`, (args: readonly unknown[]) => new Instance('object', args)] as const,
+    [`${module}.object`, () => new Instance('object')] as const,
     [`${module}.bytearray`, ([data]: readonly unknown[]) => data ?? new Uint8Array()] as const,
     [`${module}.bytes`, ([data]: readonly unknown[]) => data ?? new Uint8Array()] as const,
   ]),
@@ -53,11 +53,11 @@ const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ),
   ['torch._utils._rebuild_parameter', first],
   ['torch._utils._rebuild_parameter_with_state', first],
-  ['torch._tensor._rebuild_from_type_v2', ([callable, , args]) => called(callable, args)],
+  ['torch._tensor._rebuild_from_type_v2', ([rebuild, , args]) => rebuilt(rebuild, args)],
   ['torch.nn.parameter.Parameter', first],
   ['torch.Size', ([items]) => [...list(items)]],
-  ['torch.device', args => args.map(String).join(':')],
-  ['torch.serialization._get_layout', ([name]) => String(name)],
+  ['torch.device', args => texts(args).join(':')],
+  ['torch.serialization._get_layout', ([name]) => shown(name)],
   ['torch_utils.persistence._reconstruct_persistent_obj', ([meta]) => persistent(meta)],
   ...numpyGlobals,
 ]);
@@ -81,11 +81,16 @@ export function torchGlobals({
     tensor(result);
     return result;
   };
+  // A file that is loaded again is the storage that it was: the work is not more than the file is long.
+  const loaded = new Map<unknown, TorchStorage>();
   const load: Call = ([data]) => {
+    const known = loaded.get(data);
+    if (known) return known;
     const file = data instanceof Uint8Array ? new MemoryFile(data) : data;
     if (!(file instanceof FileRange || file instanceof MemoryFile))
       throw new UserError('holds a storage without bytes');
     const storage = new TorchStorage('F32', 0);
+    loaded.set(data, storage);
     embedded({ file, storage });
     return storage;
   };
@@ -99,7 +104,7 @@ export function torchGlobals({
     if (call) return new Callable(name, call);
     if (DTYPES.test(name)) return new Callable(name, () => name);
     // Modules of PyTorch itself are attributes and parameters; those of others may be anything.
-    if (/^torch\.nn\.modules\.\w+\.\w+$/.test(name)) return new Callable(name, args => new Instance(name, args));
+    if (/^torch\.nn\.modules\.\w+\.\w+$/.test(name)) return new Callable(name, () => new Instance(name));
     if (name.startsWith('dnnlib.tflib.')) throw new UserError(TENSORFLOW);
     return storageType(name);
   };
@@ -107,6 +112,9 @@ export function torchGlobals({
 
 const TENSORFLOW =
   'is a pickle of the TensorFlow version of StyleGAN2: convert it with legacy.py of stylegan2-ada-pytorch first';
+
+/** The arguments of a path or device, of which nothing is needed but to be read again by a person. */
+const texts = (args: readonly unknown[]) => args.slice(0, 64).map(shown);
 
 function list(items: unknown): readonly unknown[] {
   if (items === undefined) return [];
@@ -127,19 +135,25 @@ function pairs(items: unknown): Map<unknown, unknown> {
 
 /** How Python 3 writes bytes for protocols that have none. */
 function encoded(text: unknown, encoding: unknown): Uint8Array {
-  if (typeof text !== 'string' || !/^latin-?1$/i.test(String(encoding))) {
-    throw new UserError(`encodes a text as ${encoding}: only bytes as latin1 are read`);
+  if (typeof text !== 'string' || !/^latin-?1$/i.test(shown(encoding))) {
+    throw new UserError(`encodes a text as ${shown(encoding)}: only bytes as latin1 are read`);
   }
-  return Uint8Array.from(text, letter => letter.charCodeAt(0));
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }
 
 function reconstructed(type: unknown): unknown {
-  return called(type, []);
+  if (!(type instanceof Callable)) throw new UserError('calls what cannot be called');
+  return type.call([]);
 }
 
-function called(callable: unknown, args: unknown): unknown {
-  if (!(callable instanceof Callable) || !Array.isArray(args)) throw new UserError('calls what cannot be called');
-  return callable.call(args);
+/** A tensor of a class of its own, by the function that makes tensors of that kind. */
+function rebuilt(rebuild: unknown, args: unknown): unknown {
+  if (!(rebuild instanceof Callable && rebuild.name.startsWith('torch._utils.')) || !Array.isArray(args)) {
+    throw new UserError('rebuilds a tensor by what makes none');
+  }
+  return rebuild.call(args);
 }
 
 function persistent(meta: unknown): PersistentObject {

@@ -5,7 +5,7 @@
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
 import { readPickle } from '../pickle/reader.ts';
-import { type Globals, isCount } from '../pickle/values.ts';
+import { type Globals, isCount, shown } from '../pickle/values.ts';
 import { FileRange } from '../ranges.ts';
 import { BYTES_PER_ELEMENT } from '../storedTensor.ts';
 import { readZip, type ZipEntry } from '../zip.ts';
@@ -134,7 +134,7 @@ async function readPickles(file: RandomAccess, name: string, embedding: boolean)
   }
   const protocol = await read(first.end);
   if (protocol.value !== LEGACY_PROTOCOL)
-    throw new UserError(`${name} is of PyTorch's format ${protocol.value}, wanted 1001`);
+    throw new UserError(`${name} is of PyTorch's format ${shown(protocol.value)}, wanted ${LEGACY_PROTOCOL}`);
   const system = await read(protocol.end);
   if (system.value instanceof Map && system.value.get('little_endian') === false) throw bigEndian(name);
   const body = await read(system.end, id => {
@@ -161,8 +161,8 @@ async function placeStorages(
   if (!Array.isArray(keys)) throw new UserError(`${name} is damaged: the list of its storages is missing`);
   let at = end;
   for (const key of keys) {
-    const storage = storages.get(String(key));
-    if (!storage) throw new UserError(`${name} is damaged: nothing is known of its storage ${key}`);
+    const storage = storages.get(shown(key));
+    if (!storage) throw new UserError(`${name} is damaged: nothing is known of its storage ${shown(key)}`);
     const head = await file.read(at, 8);
     if (head.length < 8) throw truncated(name);
     const count = Number(new DataView(head.buffer, head.byteOffset).getBigInt64(0, true));
@@ -187,7 +187,7 @@ function storageId(id: unknown): { type: StorageType; key: string; count: number
   if (kind !== 'storage' || !(type instanceof StorageType) || !isCount(count)) {
     throw new UserError('names something outside of the file that is no storage');
   }
-  return { type, key: String(key), count, view };
+  return { type, key: shown(key), count, view };
 }
 
 /** One storage for each key, however often it is named. */
