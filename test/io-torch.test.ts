@@ -138,6 +138,7 @@ describe('what a file may not hold', () => {
     ['all in one place', [1000000, 1000000], [0, 0], 0, 'whose elements overlap: save a .clone()'],
     ['over itself', [2, 3], [1, 1], 0, 'whose elements overlap'],
     ['without strides', [2, 2], [1], 0, 'that is no tensor'],
+    ['of too many axes', Array(65).fill(1), Array(65).fill(1), 0, 'of 65 axes with 65 strides: that is no tensor'],
     ['of a size beyond all numbers', [2 ** 40, 2 ** 40], [1, 1], 0, 'its storage has only 4 elements'],
   ])('a tensor %s', async (_, shape, strides, offset, message) => {
     await expect(read(archive(tensorPickle(shape, strides, offset)))).rejects.toThrow(message);
@@ -204,6 +205,37 @@ describe('what a file may not hold', () => {
     const inner = embed(Buffer.from('}.'));
     await expect(read(inner)).rejects.toThrow('embeds a file that is no storage');
     await expect(read(embed(inner))).rejects.toThrow('embeds a file in an embedded one');
+  });
+
+  test('a file that is embedded many times is read once', async () => {
+    const inner = fixture('tensors-legacy.pt');
+    let reads = 0;
+    const pickle = `\x80\x03(B\0\0\0\0`;
+    const head = Buffer.from(pickle, 'latin1');
+    head.writeUInt32LE(inner.length, 4);
+    const load = 'ctorch.storage\n_load_from_bytes\nh\0\x85R0'.repeat(1000);
+    const bytes = Buffer.concat([head, inner, Buffer.from(`q\x000${load}t.`, 'latin1')]);
+    const file: RandomAccess = {
+      size: bytes.length,
+      async read(offset, length) {
+        reads++;
+        return new Uint8Array(bytes.subarray(offset, offset + length));
+      },
+    };
+    await expect(readTorch(file, 'a.pt')).rejects.toThrow('embeds a file that is no storage');
+    expect(reads).toBeLessThan(200);
+  });
+
+  test('settings that hold each other, names without end', async () => {
+    // Six levels of lists of 256, each the one below it: 2⁴⁸ numbers.
+    const lists = `K\x01q\0${`(${'h\0'.repeat(256)}lq\0`.repeat(6)}`;
+    const tree = await read(Buffer.from(`\x80\x02${lists}.`, 'latin1'));
+    expect(() => flatten(tree, 'a.pt')).toThrow('shares them in a loop');
+    const long = await read(Buffer.from(`\x80\x02}U\xff${'n'.repeat(255)}q\0}h\0}h\0K\x01sss.`, 'latin1'));
+    expect(() => flatten(long, 'a.pt')).toThrow('a name of over 512 characters');
+    const doubling = `]q\0${'0h\0h\0\x86q\0'.repeat(60)}`;
+    const keyed = await read(Buffer.from(`\x80\x02}${doubling}K\x01s.`, 'latin1'));
+    expect(flatten(keyed, 'a.pt').settings).toEqual(new Map([['a list', 1]]));
   });
 
   test('a value that holds itself, and one that is shared without end, come to an end', async () => {

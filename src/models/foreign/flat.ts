@@ -1,6 +1,6 @@
 import { UserError } from '../../io/errors.ts';
 import { NumpyArray } from '../../io/numpy.ts';
-import { Instance } from '../../io/pickle/values.ts';
+import { Instance, shown } from '../../io/pickle/values.ts';
 import type { StoredTensor } from '../../io/storedTensor.ts';
 import { PersistentObject } from '../../io/torch/globals.ts';
 import { TorchTensor } from '../../io/torch/tensors.ts';
@@ -19,86 +19,106 @@ export interface Flat {
 export type Setting = null | boolean | number | string | readonly Setting[] | { readonly [key: string]: Setting };
 
 const MAX_DEPTH = 32;
-const MAX_NAMES = 1_000_000;
+const MAX_VALUES = 1_000_000;
+/** Characters of a name; those of networks have some dozens. */
+const MAX_NAME = 512;
+/** Entries of a setting that is a list or a dict, and how deep it may be. */
+const MAX_ENTRIES = 256;
+const MAX_SETTING_DEPTH = 4;
 
 /**
  * Walks what a reader found: dicts, lists, namespaces, NVlabs' persistent modules (whose parameters, buffers and
  * children get the names that their state dict would give them). What is neither tensor nor setting is passed over.
+ *
+ * @throws UserError for what is too deep, too much, or shared so often that it is
  */
 export function flatten(value: unknown, name: string): Flat {
-  const tensors = new Map<string, StoredTensor>();
-  const settings = new Map<string, Setting>();
-  let visited = 0;
-  const visit = (item: unknown, key: string, depth: number): void => {
-    if (++visited > MAX_NAMES) throw new UserError(`${name} has over ${MAX_NAMES} entries, or shares them in a loop`);
-    if (depth > MAX_DEPTH) throw new UserError(`${name} is nested deeper than ${MAX_DEPTH} levels`);
-    const below = (part: unknown) => (key === '' ? `${part}` : `${key}.${part}`);
-    if (item instanceof TorchTensor || item instanceof NumpyArray) {
-      tensors.set(key, item);
-    } else if (item instanceof PersistentObject) {
-      settings.set(below('_class'), item.className);
-      visitModule(item.state, key, depth, visit, below);
-      for (const field of ['_init_args', '_init_kwargs']) {
-        const kept = setting(item.state.get(field), 1);
-        if (kept !== undefined) settings.set(below(field), kept);
-      }
-    } else if (item instanceof Instance) {
-      if (item.type.startsWith('torch.nn.')) visitModule(item.state, key, depth, visit, below);
-      else visit(item.state, key, depth + 1);
-    } else if (item instanceof Map) {
-      for (const [part, entry] of item) visit(entry, below(part), depth + 1);
-    } else {
-      const kept = setting(item);
-      if (kept !== undefined) settings.set(key, kept);
-      else if (Array.isArray(item)) {
-        for (const [i, entry] of item.entries()) visit(entry, below(i), depth + 1);
-      }
-    }
-  };
-  visit(value, '', 0);
+  const walk = new Walk(name);
+  walk.visit(value, '', 0);
+  const { tensors, settings } = walk;
   return { name, tensors, settings };
 }
 
-/** The tensors of a module's attributes, under the names of its state dict. */
-function visitModule(
-  state: unknown,
-  _key: string,
-  depth: number,
-  visit: (item: unknown, key: string, depth: number) => void,
-  below: (part: unknown) => string,
-): void {
-  if (!(state instanceof Map)) return;
-  for (const field of ['_parameters', '_buffers', '_modules']) {
-    const parts = state.get(field);
-    if (!(parts instanceof Map)) continue;
-    for (const [part, entry] of parts) if (entry !== null) visit(entry, below(part), depth + 1);
-  }
-}
+class Walk {
+  readonly tensors = new Map<string, StoredTensor>();
+  readonly settings = new Map<string, Setting>();
+  private values = 0;
 
-/** A value as JSON can hold it, or undefined for tensors, objects and what is long. */
-function setting(value: unknown, depth = 0): Setting | undefined {
-  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
-  if (typeof value === 'number') return Number.isFinite(value) ? value : `${value}`;
-  if (typeof value === 'bigint') return `${value}`;
-  if (depth > 4) return undefined;
-  if (Array.isArray(value)) {
-    if (value.length > 256) return undefined;
-    const items = value.map(item => setting(item, depth + 1));
-    return items.every(item => item !== undefined) ? (items as Setting[]) : undefined;
-  }
-  if (value instanceof Map && depth > 0) return settingsOf(value, depth);
-  return undefined;
-}
+  constructor(private readonly file: string) {}
 
-function settingsOf(value: ReadonlyMap<unknown, unknown>, depth: number): Setting | undefined {
-  if (value.size > 256) return undefined;
-  const result: Record<string, Setting> = {};
-  for (const [key, item] of value) {
-    const kept = setting(item, depth + 1);
-    if (kept === undefined) return undefined;
-    result[String(key)] = kept;
+  visit(item: unknown, key: string, depth: number): void {
+    this.count();
+    if (depth > MAX_DEPTH) throw new UserError(`${this.file} is nested deeper than ${MAX_DEPTH} levels`);
+    if (item instanceof TorchTensor || item instanceof NumpyArray) {
+      this.tensors.set(key, item);
+    } else if (item instanceof PersistentObject) {
+      this.settings.set(this.below(key, '_class'), item.className);
+      this.module(item.state, key, depth);
+      for (const field of ['_init_args', '_init_kwargs']) {
+        const kept = this.setting(item.state.get(field), 1);
+        if (kept !== undefined) this.settings.set(this.below(key, field), kept);
+      }
+    } else if (item instanceof Instance) {
+      if (item.type.startsWith('torch.nn.')) this.module(item.state, key, depth);
+      else this.visit(item.state, key, depth + 1);
+    } else if (item instanceof Map) {
+      for (const [part, entry] of item) this.visit(entry, this.below(key, part), depth + 1);
+    } else {
+      const kept = this.setting(item, 0);
+      if (kept !== undefined) this.settings.set(key, kept);
+      else if (Array.isArray(item)) {
+        for (const [i, entry] of item.entries()) this.visit(entry, this.below(key, i), depth + 1);
+      }
+    }
   }
-  return result;
+
+  /** A module's attributes, under the names of its state dict. */
+  private module(state: unknown, key: string, depth: number): void {
+    if (!(state instanceof Map)) return;
+    for (const field of ['_parameters', '_buffers', '_modules']) {
+      const parts = state.get(field);
+      if (!(parts instanceof Map)) continue;
+      for (const [part, entry] of parts) if (entry !== null) this.visit(entry, this.below(key, part), depth + 1);
+    }
+  }
+
+  private below(key: string, part: unknown): string {
+    const name = key === '' ? shown(part) : `${key}.${shown(part)}`;
+    if (name.length > MAX_NAME) throw new UserError(`${this.file} has a name of over ${MAX_NAME} characters in it`);
+    return name;
+  }
+
+  /** A value as JSON can hold it, or undefined for tensors, objects and what is long. */
+  private setting(value: unknown, depth: number): Setting | undefined {
+    this.count();
+    if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
+    if (typeof value === 'number') return Number.isFinite(value) ? value : `${value}`;
+    if (typeof value === 'bigint') return `${value}`;
+    if (depth > MAX_SETTING_DEPTH) return undefined;
+    if (Array.isArray(value)) {
+      if (value.length > MAX_ENTRIES) return undefined;
+      const items = value.map(item => this.setting(item, depth + 1));
+      return items.every(item => item !== undefined) ? (items as Setting[]) : undefined;
+    }
+    return value instanceof Map && depth > 0 ? this.dict(value, depth) : undefined;
+  }
+
+  private dict(value: ReadonlyMap<unknown, unknown>, depth: number): Setting | undefined {
+    if (value.size > MAX_ENTRIES) return undefined;
+    const result: Record<string, Setting> = {};
+    for (const [key, item] of value) {
+      const kept = this.setting(item, depth + 1);
+      if (kept === undefined) return undefined;
+      result[shown(key)] = kept;
+    }
+    return result;
+  }
+
+  private count(): void {
+    if (++this.values > MAX_VALUES) {
+      throw new UserError(`${this.file} has over ${MAX_VALUES} entries, or shares them in a loop`);
+    }
+  }
 }
 
 /** The entries whose names begin with `prefix`, without it. */
