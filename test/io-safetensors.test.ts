@@ -51,6 +51,13 @@ function randomTensors(seed: number): Map<string, SafetensorsSource> {
 }
 
 describe('safetensors', () => {
+  test('a header that is nested without end is one line', () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    expect(() => read(file(`{"a":${deep}}`, 0))).toThrow(UserError);
+    const metadata = () => readSafetensorsMetadata(file(`{"__metadata__":${deep}}`, 0), { name: 'model.safetensors' });
+    expect(metadata).toThrow(UserError);
+  });
+
   test('random tensors come back, at any alignment', () => {
     for (let seed = 0; seed < 300; seed++) {
       const tensors = randomTensors(seed);

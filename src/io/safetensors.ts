@@ -250,6 +250,11 @@ const isCounts = (value: unknown): value is number[] =>
 
 /** A value found, short enough for one line. */
 function brief(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'none';
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? 'none';
+  } catch {
+    return 'a value nested without end'; // JSON is read to any depth, and written to that of the stack
+  }
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
