@@ -201,6 +201,7 @@ describe('StyleGAN2 of NVlabs', () => {
     expect(of('mapping.embed.weight')).toThrow(
       'a.pkl (G): "mapping.embed.weight" is of no StyleGAN2 that wgrad has: networks with class labels',
     );
+    expect(of(`synthesis.b${'9'.repeat(400)}.const`)).toThrow('is of no StyleGAN2 that wgrad has');
     expect(of('synthesis.L0_36_512.weight')).toThrow('it is a StyleGAN3');
     expect(of('synthesis.b4.skip.weight')).toThrow("of G's architectures only 'skip' is supported");
   });

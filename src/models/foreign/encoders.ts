@@ -99,7 +99,8 @@ export function pspOptions(encoder: Tensors): GradualStyleEncoderOptions {
     inputChannels: shape('input_layer.0.weight')[1],
     channels,
     units,
-    inputSize: 16 * 2 ** (rows[0] ?? 0),
+    // A head halves its map to one pixel; more layers than 16 are of no image.
+    inputSize: 16 * 2 ** Math.min(16, rows[0] ?? 0),
     styles,
     middle: first(rows[0] + 1),
     fine: first(rows[0] + 2),

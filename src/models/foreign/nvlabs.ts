@@ -52,10 +52,10 @@ function discriminatorRows(size: number): Row[] {
   return names.map(name => ({ name, key: discriminatorKey(name, size) || undefined }));
 }
 
-/** The size of images of NVlabs' networks, by the largest block. */
+/** The size of images of NVlabs' networks, by the largest block of up to four digits. */
 function sizeOf(names: Iterable<string>): number {
   let size = 0;
-  for (const name of names) size = Math.max(size, Number(/^(?:synthesis\.)?b(\d+)\./.exec(name)?.[1] ?? 0));
+  for (const name of names) size = Math.max(size, Number(/^(?:synthesis\.)?b(\d{1,4})\./.exec(name)?.[1] ?? 0));
   return size;
 }
 
