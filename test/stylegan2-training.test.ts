@@ -2,17 +2,19 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { defer } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
 import { v } from '../src/cli/goldens/format.ts';
 import { readSafetensors, type SafetensorsSource, writeSafetensors } from '../src/io/safetensors.ts';
 import { foreignState, readForeign } from '../src/models/foreign/read.ts';
-import { initialize, type Module, readStateDict } from '../src/models/module.ts';
+import { initialize, Module, readStateDict, zeros } from '../src/models/module.ts';
 import type { StyleGan2Config } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator } from '../src/models/stylegan2/generator.ts';
 import { inferConfig } from '../src/models/stylegan2/inference.ts';
 import { LatentAverage, repeatLatent } from '../src/models/stylegan2/latents.ts';
 import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
+import { updateRunningAverage } from '../src/runtime/kernels/runningAverage.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { dLogisticReal } from '../src/train/adversarial.ts';
@@ -32,6 +34,11 @@ vi.setConfig({ testTimeout: 600_000 });
 const gpu = useDevice();
 const root = temporaryFolder();
 const config: StyleGan2Config = { size: 8, channels: { 4: 4, 8: 3 }, wDim: 5, mappingLayers: 2 };
+
+/** A network of one parameter, 0. */
+class OneParameter extends Module {
+  readonly value = this.parameter('value', [1], zeros);
+}
 
 const filled = (shape: readonly number[], seed: number) =>
   gpu.device.tensor(
@@ -131,6 +138,62 @@ describe('gradient accumulation', () => {
     const others = await accumulated(4, [[0, 1, 2, 3], [4, 5, 6, 7]]); // biome-ignore format: as they come
     const distance = Math.hypot(...others[1].map((value, i) => value - whole[1][i]));
     expect(distance).toBeGreaterThan(1e-4 * Math.hypot(...whole[1]));
+  });
+
+  /**
+   * A step in rounds of these losses and gradients, in each of which a running value is to become the loss: that value,
+   * the step's gate, and how far the one parameter has moved.
+   */
+  async function stepOf(rounds: readonly (readonly [loss: number, gradient: number])[], half: boolean) {
+    const { device } = gpu;
+    const network = new OneParameter();
+    initialize(network, device);
+    const optimizer = new Adam(network);
+    const microBatches = new MicroBatches(device, rounds.length, device.keep(device.tensor([0.1], [1])), half);
+    const each = rounds.map(round => device.keep(device.tensor(round, [2])));
+    const [current, value, rate] = [[0, 0], [0], [1]].map(own => device.keep(device.tensor(own, [own.length])));
+    const words = new StepWords(device);
+    microBatches.prepare(1);
+    device.scope('step', () => {
+      words.begin(1);
+      const phase = <T>(name: string, body: () => T): T => device.scope(name, body);
+      microBatches.run(
+        {
+          name: 'phase',
+          optimizer,
+          losses: ['loss'],
+          images(round) {
+            device.copy(each[round], current);
+            return current;
+          },
+          compute(own) {
+            const [loss, gradient] = ops.split(own!, [1, 1], 0);
+            defer([loss], gate => updateRunningAverage(value, loss, rate, gate));
+            return { loss, gradients: [gradient], logged: [loss] };
+          },
+        },
+        { step: 1, ...words, phase },
+      );
+    });
+    const [[gate], seen] = [await device.readU32(words.gate), await value.item()];
+    return { gate, seen, moved: await optimizer.variables[0].item() };
+  }
+
+  const [NAN, INFINITE] = [Number.NaN, Number.POSITIVE_INFINITY];
+  // biome-ignore format: a line each
+  test.each([
+    ['finite', [[1, 1], [2, 1]], false, { gate: 0, seen: 2, moves: true }],
+    ['a loss is NaN', [[1, 1], [NAN, 1]], false, { gate: 1, seen: 1, moves: false }],
+    ['a loss is infinite', [[INFINITE, 1], [2, 1]], false, { gate: 1, seen: 0, moves: false }],
+    ['a gradient is NaN', [[1, 1], [2, NAN]], false, { gate: 1, seen: 1, moves: false }],
+    ['one round, a gradient is infinite', [[1, INFINITE]], false, { gate: 1, seen: 0, moves: false }],
+    ['f16, a gradient is infinite', [[1, 1], [2, INFINITE]], true, { gate: 0, seen: 2, moves: true }],
+    ['f16, one round, a gradient is infinite', [[1, INFINITE]], true, { gate: 0, seen: 1, moves: true }],
+    ['f16, a loss is infinite', [[1, 1], [INFINITE, 1]], true, { gate: 1, seen: 1, moves: false }],
+  ] as const)('%s: the step and its side effects', async (_, rounds, half, { moves, ...expected }) => {
+    const { moved, ...found } = await stepOf(rounds, half);
+    expect(found).toEqual(expected);
+    expect(moved).toBeCloseTo(moves ? -0.1 : 0, 5);
   });
 
   test('a training in rounds starts with the losses of other random numbers in each, and resumes bit for bit', async () => {

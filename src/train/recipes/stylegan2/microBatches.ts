@@ -31,7 +31,8 @@ export interface Phase {
 /**
  * Gradient accumulation: a phase computes the batch in rounds of micro-batches, one after the other by the same program,
  * and its optimiser moves by the mean of their gradients. As losses are means, that is the gradient of the whole batch,
- * but for what couples the images of a micro-batch (the minibatch deviation's groups, the mean path length).
+ * but for what couples the images of a micro-batch (the minibatch deviation's groups, the mean path length). Where a
+ * round is not finite its side effects and those of the rounds behind it do not happen, and the optimiser does not move.
  */
 export class MicroBatches {
   /** 1, 1/2, 1/3, …: the rates by which a running average becomes the mean; and that of the round. */
@@ -114,6 +115,8 @@ export class MicroBatches {
         for (const [i, gradient] of optimizer.gradients.entries()) average(meanGradients[i], gradient);
         for (const [i, value] of logged.entries()) average(means[i], value);
         average(this.loss, loss);
+        // Before the effects of this round: in a running value NaN would stay for good.
+        checkFinite(this.deciding(optimizer, loss), context.gate);
         applyEffects(context.gate);
       });
     }
@@ -127,8 +130,13 @@ export class MicroBatches {
   /** Moves an optimiser by the gradients that it has collected. */
   private move(optimizer: Optimizer, loss: Tensor, { gate }: StepContext): void {
     if (this.half) replaceNonFinite(optimizer.gradients);
-    checkFinite([loss, ...optimizer.gradients], gate);
+    checkFinite(this.deciding(optimizer, loss), gate);
     optimizer.step(this.learningRate, gate);
+  }
+
+  /** What stops a step where it is not finite. */
+  private deciding({ gradients }: Optimizer, loss: Tensor): readonly Tensor[] {
+    return this.half ? [loss] : [loss, ...gradients];
   }
 
   private meanGradientsOf(optimizer: Optimizer): readonly Tensor[] {
