@@ -108,8 +108,24 @@ test.each([
   [{ model: 'huge' }, /^model: there is no 'huge'; there are f, micro16/],
   [{ augmentKimg: 0 }, /^augmentKimg: 0 is not possible; give a number over 0$/],
   [{ microBatch: 0 }, /^microBatch: 0 is not possible; give a whole number from 1/],
+  [{ r1Every: 0.5 }, /^r1Every: 0\.5 is not possible; give a whole number from 0 to/],
+  [{ pathLengthEvery: -4 }, /^pathLengthEvery: -4 is not possible; give a whole number from 0 to/],
+  [{ mbstdGroup: 1.5 }, /^mbstdGroup: 1\.5 is not possible; give a whole number from 1 to/],
+  [{ mappingLayers: 0 }, /^mappingLayers: 0 is not possible; give a whole number from 1 to 64$/],
+  [{ convClamp: 0 }, /^convClamp: 0 is not possible; give a number over 0$/],
+  [{ fmaps: -1 }, /^fmaps: -1 is not possible; give a number over 0$/],
+  [{ gamma: -10 }, /^gamma: -10 is not possible; give 0 or more$/],
+  [{ pathLengthWeight: -2 }, /^pathLengthWeight: -2 is not possible; give 0 or more$/],
+  [{ mixing: -0.9 }, /^mixing: -0\.9 is not possible; give 0 or more$/],
+  [{ emaKimg: -1 }, /^emaKimg: -1 is not possible; give 0 or more$/],
+  [{ emaRamp: -1 }, /^emaRamp: -1 is not possible; give 0 or more$/],
 ])('%o is refused in one line', (given, message) => {
   expect(() => settings(given as Options)).toThrow(message);
+});
+
+test('what may be left open or switched off is no mistake', () => {
+  const off = { gamma: 0, r1Every: 0, pathLengthWeight: 0, pathLengthEvery: 0, mixing: 0, emaKimg: 0, emaRamp: 0 };
+  expect(settings({ ...off, convClamp: null })).toMatchObject({ ...off, convClamp: null });
 });
 
 test.each([

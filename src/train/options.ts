@@ -31,11 +31,18 @@ const wholeNumbers: Record<string, readonly [number, number]> = {
   sampleEvery: [0, 1e9],
   metricsEvery: [0, 1e9],
   metricsCount: [1, 1e6],
+  r1Every: [0, 1e9],
+  pathLengthEvery: [0, 1e9],
+  mbstdGroup: [1, 65536],
+  mappingLayers: [1, 64],
   keep: [1, 1e9],
 };
 
 /** Values that must be more than 0. */
-const positive = ['lr', 'minutes', 'augmentKimg'];
+const positive = ['lr', 'minutes', 'augmentKimg', 'convClamp', 'fmaps'];
+
+/** Values that must not be less than 0. */
+const notNegative = ['gamma', 'pathLengthWeight', 'mixing', 'emaKimg', 'emaRamp'];
 
 /** Where the settings of a recipe come from. */
 export type Defaults = Pick<Recipe, 'defaults' | 'derive'>;
@@ -73,6 +80,9 @@ function convert(key: string, value: unknown, fallback: OptionValue, where: stri
     }
     if (positive.includes(key) && number <= 0) {
       throw new UserError(`${where}: ${value} is not possible; give a number over 0`);
+    }
+    if (notNegative.includes(key) && number < 0) {
+      throw new UserError(`${where}: ${value} is not possible; give 0 or more`);
     }
     return number;
   }
