@@ -140,6 +140,11 @@ test('batches smaller than a group are one group', () => {
   for (const batch of [1, 2, 3]) expect(cutBatch(settings({ batch }))).toEqual({ microBatch: batch, rounds: 1 });
 });
 
+test('any fmaps gives whole numbers of channels, as NVlabs divide', () => {
+  const { channels } = networkOf(settings({ config: 'auto', size: 64, fmaps: 0.3 }));
+  expect(channels).toEqual({ 4: 512, 8: 512, 16: 512, 32: 307, 64: 153 });
+});
+
 test('a model of its own channels takes none by fmaps', () => {
   expect(() => networkOf(settings({ fmaps: 0.5 }))).toThrow(
     /^fmaps: the model small32 has its own; give --set model=f$/,

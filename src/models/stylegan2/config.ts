@@ -30,12 +30,12 @@ export const architectures = ['resnet', 'orig', 'skip'] as const;
 export type Architecture = (typeof architectures)[number];
 
 /**
- * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(base / r, 512) channels at resolution r, 8 mapping
+ * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(⌊base / r⌋, 512) channels at resolution r, 8 mapping
  * layers. A base of 16384 gives the half-width networks.
  */
 export function configF(size: number, base = 32768): StyleGan2Config {
   const channels: Record<number, number> = {};
-  for (let r = 4; r <= size; r *= 2) channels[r] = Math.min(base / r, 512);
+  for (let r = 4; r <= size; r *= 2) channels[r] = Math.min(Math.floor(base / r), 512);
   return { size, channels, wDim: 512, mappingLayers: 8 };
 }
 
