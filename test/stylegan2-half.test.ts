@@ -6,6 +6,7 @@ import { withoutEffects } from '../src/autograd/effects.ts';
 import * as ops from '../src/autograd/index.ts';
 import { v } from '../src/cli/goldens/format.ts';
 import { openFolder } from '../src/io/files.ts';
+import { readStateFile } from '../src/models/foreign/read.ts';
 import { initialize, type Module } from '../src/models/module.ts';
 import { presets, type StyleGan2Config, typeAt } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
@@ -15,7 +16,7 @@ import { repeatLatent } from '../src/models/stylegan2/latents.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
 import { dLogisticReal, pathLengthPenalty, r1Penalty } from '../src/train/adversarial.ts';
-import { latestModel } from '../src/train/checkpoint.ts';
+import { latestModelPath } from '../src/train/checkpoint.ts';
 import { assignOptions } from '../src/train/options.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import type { Options } from '../src/train/training.ts';
@@ -221,13 +222,14 @@ describe('a training', () => {
     expect(optionsOf({})).toMatchObject({ precision: 'f32', convClamp: null });
     // As a run in f16 does that goes on in f32: config.json has both settings.
     expect(optionsOf({ convClamp: 256, precision: 'f32' })).toMatchObject({ convClamp: 256 });
-    const found = (await latestModel(await openFolder(join(root, 'whole', 'checkpoints'))))!;
+    const source = (await latestModelPath(await openFolder(join(root, 'whole', 'checkpoints'))))!;
+    const found = await readStateFile(source);
     expect(found.metadata).toEqual({
       'generator/conv_clamp': '256',
       'average/conv_clamp': '256',
       'discriminator/conv_clamp': '256',
     });
-    expect(findGenerator(found.tensors, { source: found.path, metadata: found.metadata }).config.convClamp).toBe(256);
+    expect(findGenerator(found.tensors, { source, metadata: found.metadata }).config.convClamp).toBe(256);
   });
 
   test('starts another, which must limit them too', async () => {
@@ -238,6 +240,13 @@ describe('a training', () => {
       /its layers are limited to ±256, which is a part of them; give --set convClamp=256$/,
     );
     await start({ convClamp: 256 });
+  });
+
+  test('computes in f16 what is trained, and the average, of which metrics and samples are, in f32', async () => {
+    const { modules } = await stylegan2.create({ device: gpu.device, options: optionsOf({ precision: 'f16' }) });
+    const { generator, average, discriminator } = modules as Record<string, Generator | Discriminator>;
+    const halfResolutions = [generator, discriminator, average].map(({ config }) => config.halfResolutions);
+    expect(halfResolutions).toEqual([4, 4, undefined]);
   });
 
   test('of another precision is refused', async () => {

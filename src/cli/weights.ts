@@ -6,7 +6,7 @@ import { readSafetensorsMetadata } from '../io/safetensors.ts';
 import { stateDictOf } from '../io/weights.ts';
 import { readStateFile } from '../models/foreign/read.ts';
 import type { StateDict } from '../models/module.ts';
-import { latestModel } from '../train/checkpoint.ts';
+import { latestModelPath } from '../train/checkpoint.ts';
 
 /** The tensors of a file, and what to call it in messages. */
 export interface FoundWeights {
@@ -27,10 +27,9 @@ export async function findWeights(verb: string, name: string): Promise<FoundWeig
     if ((await pathKind(join(name, 'config.json'))) !== 'file') {
       throw new UserError(`${verb}: ${name} is no run (no config.json); name a run, or a file of weights`);
     }
-    const found = await latestModel(await openFolder(join(name, 'checkpoints')));
-    if (!found) throw new UserError(`${verb}: ${name} has no checkpoint yet; wait for the first, or let it end`);
-    const { path, ...model } = found;
-    return { source: path, ...model };
+    const path = await latestModelPath(await openFolder(join(name, 'checkpoints')));
+    if (!path) throw new UserError(`${verb}: ${name} has no checkpoint yet; wait for the first, or let it end`);
+    return { source: path, ...(await readStateFile(path)) };
   }
   if (kind === 'file') {
     return { source: name, ...(await readStateFile(name)) };

@@ -1,8 +1,7 @@
 import { UserError } from '../io/errors.ts';
 import { completeFolders, type Folder, removeCompleteFolder, writeFolderAtomically } from '../io/files.ts';
-import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../io/safetensors.ts';
-import { stateDictOf } from '../io/weights.ts';
-import { loadStateDict, type Module, readStateDict, type StateDict } from '../models/module.ts';
+import { readSafetensors, writeSafetensors } from '../io/safetensors.ts';
+import { loadStateDict, type Module, readStateDict } from '../models/module.ts';
 import type { Saved, Training } from './training.ts';
 
 /** Everything of a checkpoint that is no tensor. */
@@ -83,8 +82,7 @@ export interface Checkpoint {
 
 /** The newest complete checkpoint of a run, or undefined if there is none. */
 export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint | undefined> {
-  const newest = (await completeCheckpoints(checkpoints)).at(-1);
-  await refuseDamaged(checkpoints, newest);
+  const newest = await latestIntact(checkpoints);
   if (!newest) return undefined;
   const path = `${checkpoints.path}/${newest}`;
   const read = async (file: string) =>
@@ -116,19 +114,17 @@ export async function latestCheckpoint(checkpoints: Folder): Promise<Checkpoint 
   return { path, state, restore };
 }
 
-/**
- * The networks' tensors of the newest complete checkpoint of a run, and what is noted of them, under PART/KEY; undefined
- * if there is none.
- */
-export async function latestModel(
-  checkpoints: Folder,
-): Promise<{ path: string; tensors: StateDict; metadata: Readonly<Record<string, string>> } | undefined> {
+/** The file of the networks in the newest complete checkpoint of a run, or undefined if there is none. */
+export async function latestModelPath(checkpoints: Folder): Promise<string | undefined> {
+  const newest = await latestIntact(checkpoints);
+  return newest && `${checkpoints.path}/${newest}/model.safetensors`;
+}
+
+/** The name of the newest complete checkpoint. @throws UserError where a newer one is damaged */
+async function latestIntact(checkpoints: Folder): Promise<string | undefined> {
   const newest = (await completeCheckpoints(checkpoints)).at(-1);
   await refuseDamaged(checkpoints, newest);
-  if (!newest) return undefined;
-  const path = `${checkpoints.path}/${newest}/model.safetensors`;
-  const bytes = await checkpoints.read(`${newest}/model.safetensors`);
-  return { path, tensors: stateDictOf(bytes, path), metadata: readSafetensorsMetadata(bytes, { name: path }) };
+  return newest;
 }
 
 /**

@@ -2,6 +2,7 @@
 import { mean, noGrad } from '../../../autograd/index.ts';
 import { UserError } from '../../../io/errors.ts';
 import { openFolder, pathKind } from '../../../io/files.ts';
+import { readValues } from '../../../io/storedTensor.ts';
 import type { Foreign } from '../../../models/foreign/kinds.ts';
 import { foreignState, readForeign } from '../../../models/foreign/read.ts';
 import { loadStateDict, type StateDict } from '../../../models/module.ts';
@@ -11,7 +12,7 @@ import type { Generator } from '../../../models/stylegan2/generator.ts';
 import { inferConfig } from '../../../models/stylegan2/inference.ts';
 import type { LatentAverage } from '../../../models/stylegan2/latents.ts';
 import { random } from '../../../runtime/kernels/random.ts';
-import { latestCheckpoint } from '../../checkpoint.ts';
+import { latestModelPath } from '../../checkpoint.ts';
 
 /** The networks of a training that weights are loaded into. */
 export interface Networks {
@@ -46,16 +47,18 @@ export async function loadStart(path: string, networks: Networks, message?: (tex
   const ofDiscriminator = await foreignState(file, 'd.');
   if (ofDiscriminator.size > 0) load(discriminator, ofDiscriminator, 'd');
   else message?.(`${source} has no discriminator: that starts anew`);
-  const latent = (await foreignState(file)).get('latent_avg');
-  if (latent) loadStateDict(latentAverage, new Map([['latent_avg', latent]]), { source });
-  else measureAverage(average, latentAverage);
+  const latent = file.tensors.get('latent_avg');
+  if (latent) {
+    const values = { shape: latent.shape, data: await readValues(latent) };
+    loadStateDict(latentAverage, new Map([['latent_avg', values]]), { source });
+  } else measureAverage(average, latentAverage);
 }
 
 async function newestModel(run: string): Promise<string> {
   const folder = await openFolder(run);
   const isRun = await folder.exists('config.json');
-  const newest = isRun && (await latestCheckpoint(await folder.folder('checkpoints')));
-  if (newest) return `${newest.path}/model.safetensors`;
+  const newest = isRun && (await latestModelPath(await folder.folder('checkpoints')));
+  if (newest) return newest;
   throw new UserError(
     `${run}: ${isRun ? 'a run without a checkpoint' : 'no run (no config.json)'}; name a run or a file`,
   );
