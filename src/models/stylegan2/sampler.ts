@@ -150,10 +150,8 @@ export class Sampler {
     return average;
   }
 
-  private async run(name: string, body: () => Tensor): Promise<Tensor> {
-    const result = this.programs.run(name, () => withoutEffects(() => noGrad(body)));
-    await this.programs.compiled();
-    return result;
+  private run(name: string, body: () => Tensor): Promise<Tensor> {
+    return this.programs.compute(name, () => withoutEffects(() => noGrad(body)));
   }
 
   /** A tensor that programs read, the same for the same name. */

@@ -1,4 +1,4 @@
-import { add, affine, grad, isTracked, noGrad, stopGradient } from '../../autograd/index.ts';
+import { add, affine, type GradOptions, grad, isTracked, noGrad, stopGradient } from '../../autograd/index.ts';
 import { initialize, Module, type Parameter, zeros } from '../../models/module.ts';
 import { Discriminator } from '../../models/stylegan2/discriminator.ts';
 import { Generator } from '../../models/stylegan2/generator.ts';
@@ -107,9 +107,9 @@ export const stylegan2: Recipe = {
     }
 
     /** The gradients of the variables that are trained. */
-    function gradients(loss: Tensor, variables: readonly Tensor[], options = {}): (Tensor | undefined)[] {
-      const trained = variables.filter(isTracked);
-      const found = new Map(grad(loss, trained, options).map((gradient, i) => [trained[i], gradient]));
+    function gradients(loss: Tensor, variables: readonly Tensor[], how?: GradOptions<'zero'>): (Tensor | undefined)[] {
+      const wanted = variables.filter(isTracked);
+      const found = new Map(grad(loss, wanted, how).map((gradient, i) => [wanted[i], gradient]));
       return variables.map(variable => found.get(variable));
     }
 

@@ -3,7 +3,6 @@ import { noGrad } from '../../../autograd/index.ts';
 import { tile } from '../../../io/grid.ts';
 import type { Rgb8 } from '../../../io/images.ts';
 import type { Generator } from '../../../models/stylegan2/generator.ts';
-import { repeatLatent } from '../../../models/stylegan2/latents.ts';
 import type { Device } from '../../../runtime/device.ts';
 import { random } from '../../../runtime/kernels/random.ts';
 import type { Compute } from '../../training.ts';
@@ -14,10 +13,7 @@ export function sampler(device: Device, generator: Generator, seed: number): (co
   const [columns, rows] = [8, 6];
   const step = device.keep(device.tensor([0], [1], 'u32'));
   const z = device.keep(device.empty([columns, wDim], 'f32', 'z of a row'));
-  const row = () =>
-    withoutEffects(() =>
-      noGrad(() => generator.forward(repeatLatent(generator.mapping.forward(z), generator.latents))),
-    );
+  const row = () => withoutEffects(() => noGrad(() => generator.forward(generator.mapping.forward(z))));
   return async compute => {
     const pixels: Promise<Float32Array>[] = [];
     for (let i = 0; i < rows; i++) {
