@@ -99,6 +99,11 @@ const shorter: Record<string, Shorter> = {
     scripts: ['bench:memory'],
     says: /stylegan2 +256( +[\d.]+){6}/,
   },
+  'npm run bench:stylegan2': {
+    as: 'npm run -s bench:stylegan2 -- --set model=micro16 --size 16 --batch 4 --rounds 1 --steps 2',
+    scripts: ['bench:stylegan2'],
+    says: /16 pixels, batch 4: wgrad [\d.]+ img\/s/,
+  },
   // It would install the other libraries, which needs a network; test/long/bench-peers.test.ts does.
   'npm run bench:peers': {
     as: 'npm run -s bench:peers -- --rounds 0 || [ $? = 2 ]',
