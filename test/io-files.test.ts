@@ -167,7 +167,8 @@ describe('an atomic folder', () => {
     });
     let newest = -1;
     let cutInTheMiddle = 0;
-    for (let round = 0; round < 30; round++) {
+    // On a busy machine the writer gets to less in a round, and more rounds are needed for kills that hit something.
+    for (let round = 0; round < 30 || newest <= 10 || cutInTheMiddle <= 3; round++) {
       const child = spawn(process.execPath, [script, parent.path], { stdio: ['ignore', 'pipe', 'inherit'] });
       await firstOutput(child);
       await new Promise(resolve => setTimeout(resolve, (round * 37) % 61)); // anywhere within the writing of a few
@@ -185,8 +186,6 @@ describe('an atomic folder', () => {
       expect(last).toBeGreaterThanOrEqual(newest);
       newest = last;
     }
-    expect(newest).toBeGreaterThan(10);
-    expect(cutInTheMiddle).toBeGreaterThan(3); // else the kills missed what they are meant to hit
   });
 });
 
