@@ -7,11 +7,13 @@ import { streamSafetensors } from '../src/io/safetensorsFile.ts';
 import { readValues, type StoredTensor, tensorOf } from '../src/io/storedTensor.ts';
 import { readTorch } from '../src/io/torch/read.ts';
 import { streamTorch, type TorchValue } from '../src/io/torch/write.ts';
+import { E2StyleEncoder } from '../src/models/e2style.ts';
 import { flatten } from '../src/models/foreign/flat.ts';
 import type { Foreign } from '../src/models/foreign/kinds.ts';
 import { fromNvlabs, toNvlabs } from '../src/models/foreign/nvlabs.ts';
-import { foreignState, readForeign } from '../src/models/foreign/read.ts';
+import { foreignState, readForeign, readStateFile } from '../src/models/foreign/read.ts';
 import { foreignToSafetensors, foreignToTorch } from '../src/models/foreign/write.ts';
+import { Inception } from '../src/models/inception.ts';
 import { Lpips } from '../src/models/lpips.ts';
 import type { Module } from '../src/models/module.ts';
 import { presets } from '../src/models/stylegan2/config.ts';
@@ -222,6 +224,14 @@ describe('what does not fit is said by key, found and wanted', () => {
     );
   });
 
+  test("a stage of E2Style's, and a head of it that is of another size", async () => {
+    const state = new Map(await raw('e2style.pt'));
+    state.set('state_dict.encoder_refinestage_list.0.output_layer_4.3.bias', tensorOf(new Float32Array(7), [7]));
+    await expect(readForeign(await writeTorch('stage.pt', state))).rejects.toThrow(
+      /stage\.pt \(encoder_refinestage_list\.0\): "output_layer_4\.3\.bias" is \[7\], the model wants \[5\]/,
+    );
+  });
+
   test('a file without tensors, an empty one, none', async () => {
     await expect(readForeign(await writeTorch('none.pt', new Map([['a', 1]])))).rejects.toThrow(
       'none.pt has no tensors in it',
@@ -241,19 +251,66 @@ describe('what a file says of itself is not believed', () => {
       ),
     );
 
-  test.each(['stylegan2', 'recognition', 'parsing', 'lpips', 'lpips-linear', 'direction', 'ganspace'])(
-    'a kind that its tensors are not: %s',
-    async kind => {
-      await expect(forged({ 'wgrad.kind': kind })).rejects.toThrow('but its tensors are of something else');
-    },
-  );
+  test.each([
+    ...[
+      'stylegan2',
+      'psp',
+      'e4e',
+      'restyle',
+      'e2style',
+      'hyperstyle',
+      'recognition',
+      'parsing',
+      'lpips',
+      'lpips-linear',
+    ],
+    ...['inception', 'direction', 'ganspace'],
+  ])('a kind that its tensors are not: %s', async kind => {
+    await expect(forged({ 'wgrad.kind': kind })).rejects.toThrow('but its tensors are of something else');
+  });
 
   test('options and aliases that are no JSON, an alias of what is not there, a kind that there is not', async () => {
-    await expect(forged({ 'wgrad.kind': 'psp', opts: '{not json' })).rejects.toThrow('its opts are no JSON');
+    const deep = await forged({ 'wgrad.kind': 'alexnet', opts: `${'['.repeat(50_000)}${']'.repeat(50_000)}` });
+    expect(() => foreignToTorch({ ...deep, kind: 'psp' })).toThrow('opts are nested deeper than 32 levels');
+    await expect(forged({ 'wgrad.kind': 'alexnet', opts: '{not json' })).rejects.toThrow('its opts are no JSON');
     await expect(forged({ 'wgrad.kind': 'psp', 'wgrad.aliases': '{' })).rejects.toThrow('its wgrad.aliases is no JSON');
     const aliases = JSON.stringify({ y: 'z' });
     await expect(forged({ 'wgrad.kind': 'psp', 'wgrad.aliases': aliases })).rejects.toThrow("'y' stands for 'z'");
     expect((await forged({ 'wgrad.kind': 'constructor' })).kind).toBe('unknown');
+  });
+});
+
+describe('tensors that are one', () => {
+  test('both names are there when the file is read, as a file of weights too', async () => {
+    const state = randomState(new Generator(presets.micro16));
+    const tied = await readForeign(
+      await writeTorch(
+        'tied.pt',
+        new Map([
+          ['g_ema', state],
+          ['g', state],
+        ]),
+      ),
+    );
+    const path = await write('tied.safetensors', foreignToSafetensors(tied));
+    const { tensors } = await readStateFile(path);
+    expect([...tensors.keys()].sort()).toEqual([...tied.tensors.keys()].sort());
+    expect(tensors.get('g.input.input')).toEqual(tensors.get('g_ema.input.input'));
+  });
+
+  test('empty tensors of two shapes are two', async () => {
+    const empty = new Map(
+      [
+        [2, 'a'],
+        [3, 'b'],
+      ].map(([size, key]) => [`${key}`, tensorOf(new Float32Array(), [0, +size])]),
+    );
+    const foreign = await readForeign(await write('empty.safetensors', streamSafetensors(empty)));
+    const again = await readForeign(await write('again.safetensors', foreignToSafetensors(foreign)));
+    expect([...again.tensors].map(([key, { shape }]) => [key, shape])).toEqual([
+      ['a', [0, 2]],
+      ['b', [0, 3]],
+    ]);
   });
 });
 
@@ -284,6 +341,25 @@ describe('networks of torchvision and MoCo', () => {
     );
     const back = await readForeign(await write('b.pth', foreignToTorch(foreign)));
     expect(back.kind).toBe(kind);
+  });
+
+  test.each([
+    ['pytorch-fid', 1008],
+    ['torchvision', 1000],
+  ])('Inception-v3 of %s', async (_, classes) => {
+    const state = new Map<string, StoredTensor>(
+      [...new Inception().state()].map(([key, { shape, size }]) => [key, tensorOf(new Float32Array(size), shape)]),
+    );
+    state.set('fc.weight', tensorOf(new Float32Array(classes * 2048), [classes, 2048]));
+    state.set('AuxLogits.fc.weight', tensorOf(new Float32Array(3), [3]));
+    const foreign = await readForeign(await writeTorch('i.pth', state));
+    expect([foreign.kind, foreign.about]).toEqual(['inception', `${classes} classes`]);
+    expect(foreign.leftOut).toEqual(new Map([['AuxLogits', 1]]));
+    expect(foreign.tensors.get('fc.weight')!.shape).toEqual([classes, 2048]);
+    state.set('Mixed_7a.branch3x3_2.bn.bias', tensorOf(new Float32Array(3), [3]));
+    await expect(readForeign(await writeTorch('i.pth', state))).rejects.toThrow(
+      '"Mixed_7a.branch3x3_2.bn.bias" is [3], the model wants [320]',
+    );
   });
 
   const tiny = () => tensorOf(Float32Array.of(1), [1]);
@@ -357,6 +433,22 @@ describe("wgrad's own files", () => {
     const path = await write('w.pt', foreignToTorch(foreign));
     const names = [...flatten(await readTorch(new MemoryFile(readFileSync(path)), path), path).tensors.keys()];
     expect(new Set(names.map(name => name.split('.')[0]))).toEqual(new Set(['g_ema', 'g', 'd', 'latent_avg']));
+  });
+
+  test("a run of E2Style's has its stages under E2Style's names, the unused ones of the trunk too", async () => {
+    const sizes = { channels: [4, 4, 8], units: [2, 1, 2], split: [3, 2, 1], styleDim: 6, poolSize: 2 } as const;
+    const tensors = new Map<string, StoredTensor>();
+    for (const [stage, materializeUnused] of [
+      ['stage1', true],
+      ['stage2', false],
+    ] as const) {
+      const encoder = new E2StyleEncoder({ ...sizes, inputChannels: stage === 'stage1' ? 3 : 6, materializeUnused });
+      for (const [key, tensor] of randomState(encoder)) tensors.set(`${stage}/${key}`, tensor);
+    }
+    const foreign = await readForeign(await write('run.safetensors', streamSafetensors(tensors)));
+    expect([foreign.kind, foreign.about]).toEqual(['e2style', '2 stages, without decoder']);
+    expect(foreign.tensors.has('encoder_refinestage_list.0.output_layer_5.3.bias')).toBe(true);
+    expect(foreign.leftOut.size).toBe(0);
   });
 
   test('the weights that come with it are recognised, and their values are read', async () => {

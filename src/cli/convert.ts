@@ -14,8 +14,8 @@ export const verb: Verb = {
   about: [
     'Says what a file of weights is, and writes it for wgrad or for PyTorch. IN: .pt or .pth of PyTorch (StyleGAN2 of',
     "rosinality, PTI's generators, pSp, e4e, ReStyle, E2Style, HyperStyle, ArcFace, CurricularFace, CelebAMask-HQ",
-    "parsing, LPIPS, torchvision's AlexNet, VGG-16, SqueezeNet and ResNet-34, MoCo v2, InterFaceGAN, GANSpace), .pkl",
-    "of NVlabs, .npy, .npz, or .safetensors of wgrad's. Nothing in a file is executed.",
+    "parsing, LPIPS, torchvision's AlexNet, VGG-16, SqueezeNet, ResNet-34 and Inception-v3, pytorch-fid's, MoCo v2,",
+    "InterFaceGAN, GANSpace), .pkl of NVlabs, .npy, .npz, or .safetensors of wgrad's. Nothing in a file is executed.",
     '--layout nvlabs names the StyleGAN2 in OUT.pt as NVlabs does.',
   ].join('\n'),
   async run(args) {

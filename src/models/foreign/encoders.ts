@@ -1,4 +1,5 @@
 import type { StoredTensor } from '../../io/storedTensor.ts';
+import { E2StyleEncoder, type E2StyleEncoderOptions } from '../e2style.ts';
 import { checkStateDict } from '../module.ts';
 import { GradualStyleEncoder, type GradualStyleEncoderOptions } from '../psp.ts';
 import { type Flat, part, type Setting, under } from './flat.ts';
@@ -47,9 +48,10 @@ export function recogniseEncoder(flat: Flat): Recognised | undefined {
   if (network === FPN && kind !== 'restyle') {
     checkStateDict(new GradualStyleEncoder(pspOptions(encoder)), encoder, { source: `${flat.name} (encoder)` });
   }
-  const stages = new Set([...tensors.keys()].flatMap(key => /^encoder_refinestage_list\.\d+/.exec(key) ?? [])).size + 1;
+  const stages = [...new Set([...tensors.keys()].flatMap(key => STAGE.exec(key)?.[0] ?? []))];
+  for (const stage of stages) checkStage(part(tensors, stage), `${flat.name} (${stage.slice(0, -1)})`);
   const about = [
-    kind === 'e2style' ? `${stages} stage${stages === 1 ? '' : 's'}` : network,
+    kind === 'e2style' ? `${stages.length} stage${stages.length === 1 ? '' : 's'}` : network,
     size === undefined ? 'without decoder' : `decoder of ${size} pixels`,
   ].join(', ');
   const options = optionsOf(flat.settings);
@@ -58,6 +60,45 @@ export function recogniseEncoder(flat: Flat): Recognised | undefined {
 }
 
 const FPN = 'IR-SE with feature pyramid';
+/** What the keys of a stage's encoder in E2Style begin with. */
+const STAGE = /^(encoder_firststage|encoder_refinestage_list\.\d+)\./;
+
+/** Checks every tensor of a stage's encoder by its own sizes, but for the trunk's fourth stage, which is never run. */
+function checkStage(encoder: Tensors, source: string): void {
+  const options = e2styleOptions(encoder);
+  const used = options.units.reduce((a, b) => a + b, 0);
+  const own = new Map([...encoder].filter(([key]) => !(Number(/^body\.(\d+)\./.exec(key)?.[1]) >= used)));
+  checkStateDict(new E2StyleEncoder(options), own, { source });
+}
+
+/** The sizes of a stage's encoder, from its tensors: those of W+ as the rows of its heads. */
+function e2styleOptions(encoder: Tensors): E2StyleEncoderOptions & { readonly units: readonly number[] } {
+  const sizes = (key: string) => encoder.get(key)?.shape ?? [];
+  const channels = [5, 4, 3].map(level => sizes(`output_layer_${level}.0.weight`)[0]);
+  const rows = (level: number) => sizes(`output_layer_${level}.3.weight`)[0];
+  let next = 0;
+  const units = channels.map((count, stage) => {
+    const first = next++;
+    // Between stages of as many channels nothing tells where one ends: any division has the same tensors.
+    const hasEnd = count !== channels[stage + 1];
+    while (
+      hasEnd &&
+      encoder.has(`body.${next}.res_layer.1.weight`) &&
+      !encoder.has(`body.${next}.shortcut_layer.0.weight`)
+    )
+      next++;
+    return next - first;
+  });
+  return {
+    inputChannels: sizes('input_layer.0.weight')[1],
+    channels,
+    units,
+    split: [rows(3), rows(4), rows(5)],
+    styleDim: 1,
+    poolSize: Math.sqrt(sizes('output_layer_3.3.weight')[1] / channels[2]),
+    mode: modeOf(encoder),
+  };
+}
 
 /** Which project's checkpoint it is; its options decide where the networks are the same. */
 function kindOf({ settings, tensors: all }: Flat, tensors: Tensors): Kind | undefined {
@@ -104,8 +145,13 @@ export function pspOptions(encoder: Tensors): GradualStyleEncoderOptions {
     styles,
     middle: first(rows[0] + 1),
     fine: first(rows[0] + 2),
-    mode: encoder.has('body.0.res_layer.5.fc1.weight') ? 'ir_se' : 'ir',
+    mode: modeOf(encoder),
   };
+}
+
+/** Whether the units of an IR trunk have squeeze and excitation. */
+export function modeOf(tensors: ReadonlyMap<string, unknown>): 'ir' | 'ir_se' {
+  return tensors.has('body.0.res_layer.5.fc1.weight') ? 'ir_se' : 'ir';
 }
 
 /** Channels and units of each stage of an IR trunk: a stage begins where the channels change. */

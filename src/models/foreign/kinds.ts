@@ -18,6 +18,7 @@ export const KINDS = {
   squeezenet: 'SqueezeNet 1.1 trunk',
   resnet34: 'ResNet-34 trunk',
   resnet50: 'ResNet-50 trunk (MoCo v2)',
+  inception: 'Inception-v3',
   direction: 'InterFaceGAN direction',
   ganspace: 'GANSpace directions',
   unknown: 'tensors of no network that wgrad knows',

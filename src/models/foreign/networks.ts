@@ -1,10 +1,11 @@
 import { UserError } from '../../io/errors.ts';
 import type { StoredTensor } from '../../io/storedTensor.ts';
 import { RecognitionNetwork, type RecognitionOptions } from '../arcface.ts';
+import { Inception } from '../inception.ts';
 import { Lpips, type LpipsNet } from '../lpips.ts';
 import { checkStateDict } from '../module.ts';
 import { ParsingUNet, type ParsingUNetOptions } from '../parsing.ts';
-import { trunkOf } from './encoders.ts';
+import { modeOf, trunkOf } from './encoders.ts';
 import { type Flat, part } from './flat.ts';
 import type { Kind, Recognised } from './kinds.ts';
 
@@ -51,7 +52,7 @@ export function recognitionOptions(tensors: Shapes): RecognitionOptions {
     units,
     embedding,
     inputSize: side * 2 ** channels.length,
-    mode: tensors.has('body.0.res_layer.5.fc1.weight') ? 'ir_se' : 'ir',
+    mode: modeOf(tensors),
     affine: tensors.has('output_layer.4.weight'),
   };
 }
@@ -159,6 +160,20 @@ export function recogniseTrunk(flat: Flat): Recognised | undefined {
     return recognised(kind, 'from torchvision', prefix, tensors, taken);
   }
   return undefined;
+}
+
+/**
+ * Inception-v3 of torchvision, or pytorch-fid's: its classifier stays, as the number of classes tells the two apart; the
+ * auxiliary one does not.
+ */
+export function recogniseInception(flat: Flat): Recognised | undefined {
+  const { prefix, own } = stateDict(flat);
+  const classes = own.get('fc.weight')?.shape[0];
+  if (!own.has('Mixed_7c.branch_pool.conv.weight') || classes === undefined) return undefined;
+  const tensors = new Map([...own].filter(([key]) => !key.startsWith('AuxLogits.')));
+  const features = new Map([...tensors].filter(([key]) => !key.startsWith('fc.')));
+  checkStateDict(new Inception(), features, { source: flat.name });
+  return recognised('inception', `${classes} classes`, prefix, tensors, tensors.keys());
 }
 
 /** Blocks of ResNet-34's layers 1 to 4. */

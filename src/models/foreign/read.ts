@@ -14,7 +14,14 @@ import { recogniseDirection, recogniseGanSpace } from './directions.ts';
 import { recogniseEncoder } from './encoders.ts';
 import { type Flat, flatten, part } from './flat.ts';
 import { type Foreign, KINDS, type Kind, leftOut, type Recogniser } from './kinds.ts';
-import { recogniseLpips, recogniseParsing, recogniseRecognition, recogniseResNet, recogniseTrunk } from './networks.ts';
+import {
+  recogniseInception,
+  recogniseLpips,
+  recogniseParsing,
+  recogniseRecognition,
+  recogniseResNet,
+  recogniseTrunk,
+} from './networks.ts';
 import { recogniseStyleGan2 } from './stylegan2.ts';
 
 const RECOGNISERS: readonly Recogniser[] = [
@@ -25,6 +32,7 @@ const RECOGNISERS: readonly Recogniser[] = [
   recogniseLpips,
   recogniseTrunk,
   recogniseResNet,
+  recogniseInception,
   recogniseGanSpace,
   recogniseDirection,
 ];
@@ -97,18 +105,29 @@ function recognise(flat: Flat): Foreign {
 /** Kinds whose networks are known by their tensors alone, and what knows them. */
 const CHECKS: Partial<Record<Kind, Recogniser>> = {
   stylegan2: recogniseStyleGan2,
+  psp: recogniseEncoder,
+  e4e: recogniseEncoder,
+  restyle: recogniseEncoder,
+  e2style: recogniseEncoder,
+  hyperstyle: recogniseEncoder,
   recognition: recogniseRecognition,
   parsing: recogniseParsing,
   lpips: recogniseLpips,
   'lpips-linear': recogniseLpips,
+  inception: recogniseInception,
   direction: recogniseDirection,
   ganspace: recogniseGanSpace,
 };
 
+/** Kinds that the original's options tell apart, not the tensors. */
+const ALIKE: readonly Kind[] = ['psp', 'e4e', 'restyle'];
+
 /** A file says what it is, but is not believed: its tensors must be of that, and its options JSON. */
 function refuseFalseKind(kind: Kind, { opts }: Readonly<Record<string, string>>, flat: Flat): void {
   const check = CHECKS[kind];
-  if (check && check(flat)?.kind !== kind) {
+  const found = check?.(flat)?.kind;
+  const fits = found === kind || (found !== undefined && ALIKE.includes(found) && ALIKE.includes(kind));
+  if (check && !fits) {
     throw new UserError(`${flat.name} says that it is a ${KINDS[kind]}, but its tensors are of something else`);
   }
   if (opts === undefined) return;
@@ -119,11 +138,7 @@ function refuseFalseKind(kind: Kind, { opts }: Readonly<Record<string, string>>,
   }
 }
 
-function withAliases(
-  tensors: ReadonlyMap<string, StoredTensor>,
-  text: string | undefined,
-  name: string,
-): Map<string, StoredTensor> {
+function withAliases<T>(tensors: ReadonlyMap<string, T>, text: string | undefined, name: string): Map<string, T> {
   const result = new Map(tensors);
   if (text === undefined) return result;
   let aliases: unknown;
@@ -160,7 +175,8 @@ export async function readStateFile(
   const file = await openFile(path);
   if ((await file.read(8, 1))[0] === 0x7b) {
     const bytes = await file.read(0, file.size);
-    return { tensors: stateDictOf(bytes, path), metadata: readSafetensorsMetadata(bytes, { name: path }) };
+    const metadata = readSafetensorsMetadata(bytes, { name: path });
+    return { tensors: withAliases(stateDictOf(bytes, path), metadata[ALIASES_KEY], path), metadata };
   }
   const foreign = await readForeign(path);
   return { tensors: await foreignState(foreign), metadata: foreign.metadata };

@@ -1,3 +1,4 @@
+import { UserError } from '../../io/errors.ts';
 import { streamSafetensors } from '../../io/safetensorsFile.ts';
 import type { StoredTensor } from '../../io/storedTensor.ts';
 import { streamTorch, type TorchValue } from '../../io/torch/write.ts';
@@ -13,10 +14,12 @@ export function foreignToSafetensors({ kind, about, tensors, metadata }: Foreign
   const names = new Map<string, string>();
   const aliases: Record<string, string> = {};
   for (const [key, tensor] of tensors) {
-    const known = names.get(tensor.identity);
+    // An alias has no shape of its own.
+    const place = `${tensor.identity} [${tensor.shape}]`;
+    const known = names.get(place);
     if (known !== undefined) aliases[key] = known;
     else {
-      names.set(tensor.identity, key);
+      names.set(place, key);
       own.set(key, tensor);
     }
   }
@@ -104,10 +107,14 @@ function encoderValue(tensors: Tensors, { opts }: Readonly<Record<string, string
   return result;
 }
 
-function fromJson(value: unknown): TorchValue {
-  if (Array.isArray(value)) return value.map(fromJson);
+/** Options are some levels deep; JSON that a file was given may be any. */
+const MAX_DEPTH = 32;
+
+function fromJson(value: unknown, depth = 0): TorchValue {
+  if (depth > MAX_DEPTH) throw new UserError(`opts are nested deeper than ${MAX_DEPTH} levels`);
+  if (Array.isArray(value)) return value.map(item => fromJson(item, depth + 1));
   if (value !== null && typeof value === 'object') {
-    return new Map(Object.entries(value).map(([key, item]) => [key, fromJson(item)]));
+    return new Map(Object.entries(value).map(([key, item]) => [key, fromJson(item, depth + 1)]));
   }
   return value as TorchValue;
 }

@@ -100,7 +100,7 @@ export function inceptionNetwork(device: Device, values: StateDict, { source }: 
   const network = new Inception({ variant });
   network.freeze().eval();
   initialize(network, device);
-  const own = new Map([...values].filter(([key]) => !/^(fc|AuxLogits)\./.test(key)));
+  const own = new Map([...values].filter(([key]) => !key.startsWith('fc.')));
   loadStateDict(network, own, { source });
   const isFid = variant === 'fid';
   return {
