@@ -8,11 +8,13 @@
  * or overlaps, as the reference implementation demands.
  */
 import { UserError } from './errors.ts';
-import { bfloatToFloat, floatToHalf, halfToFloat } from './half.ts';
+import { floatToHalf } from './half.ts';
+import { byteCount, elementCount, typed } from './storedTensor.ts';
 
-const bytesPerElement = { F32: 4, F16: 2, BF16: 2, U32: 4, I32: 4, I64: 8, U8: 1, BOOL: 1 } as const;
+/** Those that wgrad writes, or computes with. */
+const DTYPES = ['F32', 'F16', 'BF16', 'U32', 'I32', 'I64', 'U8', 'BOOL'] as const;
 
-export type SafetensorsDtype = keyof typeof bytesPerElement;
+export type SafetensorsDtype = (typeof DTYPES)[number];
 export type SafetensorsData = Float32Array | Uint32Array | Int32Array | BigInt64Array | Uint8Array;
 
 export interface SafetensorsEntry {
@@ -42,7 +44,7 @@ export function readSafetensors(bytes: Uint8Array, options: { name: string }): M
   const entries = checkedEntries(header, bytes.length - dataStart, options.name);
   return new Map(
     entries.map(({ key, dtype, shape, begin, end }) => {
-      const data = () => typedData(dtype, bytes.subarray(dataStart + begin, dataStart + end));
+      const data = () => typed(dtype, bytes.subarray(dataStart + begin, dataStart + end)) as SafetensorsData;
       return [key, { dtype, shape, data }];
     }),
   );
@@ -79,7 +81,7 @@ export function writeSafetensors(
   let offset = 0;
   for (const [key, { shape, data }] of tensors) {
     if (key === metadataKey) throw new Error(`a tensor cannot be named ${metadataKey}`);
-    if (product(shape) !== data.length) throw new Error(`${key}: ${data.length} values for the shape [${shape}]`);
+    if (elementCount(shape) !== data.length) throw new Error(`${key}: ${data.length} values for the shape [${shape}]`);
     const half = options.dtype === 'F16' && data instanceof Float32Array;
     const stored = half ? checkedHalf(key, data) : data;
     const entry = { dtype: half ? 'F16' : dtypeOf(data), shape, data_offsets: [offset, offset + stored.byteLength] };
@@ -169,17 +171,15 @@ function checkedEntry(key: string, value: unknown, name: string): CheckedEntry {
   };
   if (!isRecord(value)) return fail('the entry', value, 'an object');
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(bytesPerElement, dtype)) {
-    return fail('the dtype', dtype, `one of ${Object.keys(bytesPerElement).join(', ')}`);
-  }
+  if (!isDtype(dtype)) return fail('the dtype', dtype, `one of ${DTYPES.join(', ')}`);
   if (!isCounts(shape)) return fail('the shape', shape, 'an array of whole numbers');
   if (!isCounts(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
     return fail('the data_offsets', offsets, '[begin, end]');
   }
   const [begin, end] = offsets;
-  const size = product(shape) * bytesPerElement[dtype as SafetensorsDtype];
+  const size = byteCount({ dtype, shape });
   if (end - begin !== size) return fail('the data_offsets', offsets, `${size} bytes for ${dtype} [${shape}]`);
-  return { dtype: dtype as SafetensorsDtype, shape, begin, end };
+  return { dtype, shape, begin, end };
 }
 
 /** The first key that stands twice in the outermost object of a JSON text known to be valid: JSON.parse hides it. */
@@ -204,28 +204,6 @@ function duplicateKey(json: string): string | undefined {
   return undefined;
 }
 
-function typedData(dtype: SafetensorsDtype, bytes: Uint8Array): SafetensorsData {
-  // A typed array begins at a multiple of its element's size.
-  const { buffer, byteOffset } = bytes.byteOffset % bytesPerElement[dtype] === 0 ? bytes : bytes.slice();
-  const length = bytes.length / bytesPerElement[dtype];
-  switch (dtype) {
-    case 'F32':
-      return new Float32Array(buffer, byteOffset, length);
-    case 'F16':
-      return halfToFloat(new Uint16Array(buffer, byteOffset, length));
-    case 'BF16':
-      return bfloatToFloat(new Uint16Array(buffer, byteOffset, length));
-    case 'U32':
-      return new Uint32Array(buffer, byteOffset, length);
-    case 'I32':
-      return new Int32Array(buffer, byteOffset, length);
-    case 'I64':
-      return new BigInt64Array(buffer, byteOffset, length);
-    default:
-      return bytes;
-  }
-}
-
 function dtypeOf(data: SafetensorsData): SafetensorsDtype {
   if (data instanceof Float32Array) return 'F32';
   if (data instanceof Uint32Array) return 'U32';
@@ -240,7 +218,7 @@ function checkedHalf(key: string, data: Float32Array): Uint16Array {
   return halves;
 }
 
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const isDtype = (value: unknown): value is SafetensorsDtype => DTYPES.some(dtype => dtype === value);
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

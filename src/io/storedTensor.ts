@@ -107,6 +107,12 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int32Array):
 
 /** The elements in these bytes, as numbers. */
 function numbers(dtype: ElementType, bytes: Uint8Array): ArrayLike<number> {
+  const values = typed(dtype, bytes);
+  return values instanceof BigInt64Array ? Float64Array.from(values, Number) : values;
+}
+
+/** The elements in these bytes: F16 and BF16 as Float32Array, BOOL as bytes. A view of them where that can be. */
+export function typed(dtype: ElementType, bytes: Uint8Array) {
   // A typed array begins at a multiple of its element's size.
   const { buffer, byteOffset } = bytes.byteOffset % BYTES_PER_ELEMENT[dtype] === 0 ? bytes : bytes.slice();
   const length = bytes.length / BYTES_PER_ELEMENT[dtype];
@@ -120,7 +126,7 @@ function numbers(dtype: ElementType, bytes: Uint8Array): ArrayLike<number> {
     case 'BF16':
       return bfloatToFloat(new Uint16Array(buffer, byteOffset, length));
     case 'I64':
-      return Float64Array.from(new BigInt64Array(buffer, byteOffset, length), Number);
+      return new BigInt64Array(buffer, byteOffset, length);
     case 'I32':
       return new Int32Array(buffer, byteOffset, length);
     case 'U32':
