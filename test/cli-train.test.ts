@@ -215,6 +215,11 @@ describe('bad input is one line that says what, where and what to do; code 2; no
     ['no such config', ['train', 'perceptual', '--config', 'none.json'], /--config none\.json: .*no such file/],
     ['a run that is not there', ['train', '--resume', 'nowhere'], /--resume nowhere: there is no run/],
     ['two folders', ['train', '--resume', 'a', '--out', 'b'], /--resume a goes on in that folder: leave out --out b/],
+    [
+      'two starts',
+      ['train', 'stylegan2', '--resume', STAGES, '--from', 'a.pt'],
+      /--resume .*stages\.ts is as --from: leave out --from a\.pt/,
+    ],
     ['no such recipe file', ['train', './none.ts'], /no file \.\/none\.ts/],
     ['an adapter that is not there', ['train', 'perceptual', '--adapter', 'voodoo'], /voodoo/],
     ['the absolute method without threshold', ['train', STAGES, '--abort', 'paper-absolute'], /--threshold/],

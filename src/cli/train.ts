@@ -95,7 +95,10 @@ export const verb: Verb = {
     const flags = Object.fromEntries(Object.keys(FLAGS).map(flag => [flag, given[flagName(flag)]?.toString()]));
     if (positionals.length > 1) throw new UserError(`train: one recipe at a time, got ${positionals.join(', ')}`);
     if (given.resume !== undefined && statSync(given.resume, { throwIfNoEntry: false })?.isFile()) {
-      flags.from ??= given.resume;
+      if (flags.from !== undefined) {
+        throw new UserError(`--resume ${given.resume} is as --from: leave out --from ${flags.from}`);
+      }
+      flags.from = given.resume;
       given.resume = undefined;
     }
     if (given.resume !== undefined && given.out !== undefined) {
