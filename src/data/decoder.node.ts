@@ -1,10 +1,8 @@
 /** Images for training in Node, decoded and resized on worker threads. The twin for pages is decoder.web.ts. */
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../io/errors.ts';
+import { packageFile } from '../io/packageFile.node.ts';
 import { decodeSquare as decodeHere } from './square.ts';
 
 /** An image for a thread to decode. */
@@ -83,19 +81,7 @@ export function decodeSquare(bytes: Uint8Array, name: string, size: number): Pro
 
 /** None where the package is not built: sharp then decodes on its own threads, and the main one resizes. */
 function start(): Thread[] {
-  const file = workerFile();
+  const file = packageFile('dist', 'decodeWorker.mjs');
   if (file === undefined) return [];
   return Array.from({ length: Math.min(MOST_THREADS, availableParallelism()) }, () => new Thread(file));
-}
-
-/** The bundle of decodeWorker.node.ts, above the source files and the bundles alike. */
-function workerFile(): string | undefined {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    const path = join(folder, 'dist', 'decodeWorker.mjs');
-    if (existsSync(path)) return path;
-    const parent = dirname(folder);
-    if (parent === folder) return undefined;
-    folder = parent;
-  }
 }
