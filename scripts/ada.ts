@@ -87,7 +87,7 @@ async function piece(augment: string, to: number): Promise<void> {
     discriminator: Discriminator;
   };
   const programs = new Programs(device);
-  const compute: Compute = async (name, body) => programs.run(name, body);
+  const compute: Compute = (name, body) => programs.compute(name, body);
   const metrics = await generatorMetrics({
     device,
     generator: average,

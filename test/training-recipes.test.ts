@@ -239,7 +239,7 @@ describe('e2style, which needs the networks of weights/', () => {
     const options = { ...recipes.e2style.defaults, ...small, seed: 1, stages: 1, data };
     const training = await (recipes.e2style.create({ device, options }) as Promise<Training>);
     const programs = new Programs(device);
-    const compute: Compute = async (name, body) => programs.run(name, body);
+    const compute: Compute = (name, body) => programs.compute(name, body);
     // The first time makes what all later ones share, as constants and tables.
     await training.samples!(compute);
     await training.evaluate!(compute);
