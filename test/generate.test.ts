@@ -431,6 +431,18 @@ describe('wgrad generate', () => {
       [[file, 'rows=0'], "what is 'rows=0'?"],
       [[file, '--interpolate', 'w', '--seeds', '3'], 'there is only one'],
       [[file, '--interpolate', 'w', '--out', 'a.gif'], '--out a.gif: name a .webp or .png file'],
+      [
+        [file, '--interpolate', 'w', '--frames', '10000', '--seeds', '0-999'],
+        'interpolation.webp: 10000000 frames of 8',
+      ],
+      [
+        [file, '--interpolate', 'z', '--frames', '10000', '--seeds', '0-9999', '--out', 'a.png'],
+        'a.png: 100000000 frames of 8 pixels are too many for one file',
+      ],
+      [
+        [file, '--mix', 'rows=0-4999', 'cols=0-4999', 'layers=0'],
+        'mixing.png: 25010001 images of 8 pixels are too many',
+      ],
       [[file, '--fps', '30'], '--fps 30 is for --interpolate, which is not given'],
       [[file, '--interpolate', 'w', '--fps', '0'], '--fps 0 is not possible'],
       [[file, '--latents', other], '"w" is [2,7], wanted [N, 5] of W or [N, 4, 5] of W+'],

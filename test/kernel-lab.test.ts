@@ -210,6 +210,8 @@ describe('the command', () => {
     [['matmul', 'more'], 'write --compare A B'],
     [['matmul', '--variant', 'fast'], "no variant contains 'fast'; there are"],
     [['matmul', '--shape', '3x4,5x6'], 'the inner sizes 4 and 5 differ'],
+    [['matmul', '--save', 'no/where.json'], '--save no/where.json cannot be written'],
+    [['matmul', '--save', 'times.txt'], '--save times.txt: name a file that ends in .json'],
     [['matmul', '--against', 'none.json'], '--against none.json: '],
     [['matmul', '--against', 'bad.json'], '--against bad.json: not a file that wgrad kernel --save wrote'],
   ])('%j is refused with one line and code 2', async (args, message) => {

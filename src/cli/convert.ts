@@ -6,8 +6,9 @@ import { openFolder } from '../io/files.ts';
 import { byteCount, elementCount } from '../io/storedTensor.ts';
 import { type Foreign, KINDS } from '../models/foreign/kinds.ts';
 import { readForeign } from '../models/foreign/read.ts';
-import { foreignToSafetensors, foreignToTorch, type Layout } from '../models/foreign/write.ts';
+import { foreignToSafetensors, foreignToTorch, LAYOUTS } from '../models/foreign/write.ts';
 import type { Verb } from './main.ts';
+import { parseChoice } from './values.ts';
 
 export const verb: Verb = {
   usage: 'convert IN [OUT.safetensors|OUT.pt] [--layout rosinality|nvlabs]',
@@ -42,14 +43,12 @@ export const verb: Verb = {
 
 /** What makes the pieces of OUT. @throws UserError for a name or layout that is not possible */
 function writer(output: string, layout: string): (foreign: Foreign) => AsyncGenerator<Uint8Array> {
-  if (layout !== 'rosinality' && layout !== 'nvlabs') {
-    throw new UserError(`--layout ${layout}: give rosinality or nvlabs`);
-  }
+  const names = parseChoice('--layout', layout, LAYOUTS);
   if (/\.safetensors$/i.test(output)) {
-    if (layout !== 'rosinality') throw new UserError(`--layout ${layout}: is for OUT.pt; safetensors are wgrad's`);
+    if (names !== 'rosinality') throw new UserError(`--layout ${names}: is for OUT.pt; safetensors are wgrad's`);
     return foreignToSafetensors;
   }
-  if (/\.pth?$/i.test(output)) return foreign => foreignToTorch(foreign, { layout: layout as Layout });
+  if (/\.pth?$/i.test(output)) return foreign => foreignToTorch(foreign, { layout: names });
   throw new UserError(`convert: ${output} ends neither in .safetensors nor in .pt`);
 }
 

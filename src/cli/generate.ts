@@ -10,7 +10,7 @@ import { type Latents, Sampler } from '../models/stylegan2/sampler.ts';
 import { Device } from '../runtime/device.ts';
 import { applyTuning } from '../train/tune/cache.ts';
 import { encodeAnimation } from './generate/animation.ts';
-import { type Job, readJob, refuseCount } from './generate/job.ts';
+import { isClosed, type Job, readJob, refuseCount } from './generate/job.ts';
 import { interpolated, mixed, readLatents, repeated } from './generate/latents.ts';
 import { drawZ } from './generate/seeds.ts';
 import type { Verb } from './main.ts';
@@ -72,7 +72,7 @@ export const verb: Verb = {
     const { size, channels, wDim, mappingLayers } = weights.config;
     const job = readJob(texts, rest, latentCount(size));
     const latents = job.latents === undefined ? undefined : await readLatents(job.latents, latentCount(size), wDim);
-    refuseCount(job, latents?.shape[0] ?? job.seeds.length);
+    refuseCount(job, latents?.shape[0] ?? job.seeds.length, size);
     const files = filesOf(job, latents?.shape[0]);
     if (!force) await refuseExisting(files);
 
@@ -120,7 +120,7 @@ async function latentsOf(job: Job, device: Device, sampler: Sampler, stored?: La
   const z = stored ? undefined : await drawZ(seedMode, seeds, wDim, device);
   if (output.kind === 'interpolation') {
     const { frames, loops, space } = output;
-    const path = { frames, closed: loops !== 1, spherical: space === 'z' };
+    const path = { frames, closed: isClosed(loops), spherical: space === 'z' };
     if (z && space === 'z') return map(interpolated({ shape: [seeds.length, wDim], data: z }, path).data);
     return interpolated(stored ?? (await map(z!)), path);
   }

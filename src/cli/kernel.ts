@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { numbered } from '../runtime/compilation.ts';
@@ -16,6 +16,7 @@ import { reductionEntries } from './kernel/reductions.ts';
 import { type Baseline, baselineOf, outcomeText, parseBaseline } from './kernel/table.ts';
 import { watch } from './kernel/watch.ts';
 import type { Verb } from './main.ts';
+import { refuseFile, writeFile } from './outputFile.ts';
 
 /** All kernels that the verb knows. */
 export const entries: readonly Entry[] = [
@@ -35,7 +36,7 @@ export const verb: Verb = {
     '                   [4, 64, 64, 64] and w [64, 64, 3, 3] with stride 2 and padding 1; words have no number: ta, half',
     '  --variant TEXT   only the variants that contain this text, as direct or TILE_M=64',
     '  --compare A B    how far the results of two variants are from each other',
-    '  --save FILE      writes the times, for --against FILE: the same with a column of these',
+    '  --save FILE.json writes the times, for --against FILE: the same with a column of these',
     '  --emit           prints the WGSL of the first variant as it is compiled; --numbers with numbered lines',
     '  --watch          once more whenever a file of shaders/ or src/runtime/kernels/ is saved; in a checkout of wgrad',
     '  --json           prints one object',
@@ -73,6 +74,7 @@ export const verb: Verb = {
       throw new UserError('kernel: write --compare A B for two variants, and nothing else behind the name');
     }
     const { shape = entry.shape, variant } = values;
+    refuseFile('--save', values.save, '.json');
     if (values.watch) return watch(args.filter(arg => arg !== '--watch'));
     const baseline = values.against === undefined ? undefined : readBaseline(values.against, name, shape);
 
@@ -98,7 +100,7 @@ export const verb: Verb = {
       if (values.json) console.log(JSON.stringify({ adapter, ceilings, ...outcome }, null, 2));
       else console.log(outcomeText(outcome, adapter, ceilings, baseline));
       if (values.save !== undefined) {
-        writeFileSync(values.save, `${JSON.stringify(baselineOf(outcome, adapter), null, 2)}\n`);
+        await writeFile(values.save, `${JSON.stringify(baselineOf(outcome, adapter), null, 2)}\n`);
         if (!values.json) console.log(`\nwritten: ${values.save}`);
       }
       return outcome.rows.some(({ failure }) => failure) ? 1 : 0;

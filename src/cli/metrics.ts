@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
 import { type Folder, openFolder } from '../io/files.ts';
@@ -11,6 +11,7 @@ import { readInception } from '../train/metrics/networks.ts';
 import { applyTuning } from '../train/tune/cache.ts';
 import type { Verb } from './main.ts';
 import { refuseFile, writeFile } from './outputFile.ts';
+import { parseNumber } from './values.ts';
 import { findWeights } from './weights.ts';
 
 export const verb: Verb = {
@@ -52,8 +53,9 @@ export const verb: Verb = {
       throw new UserError('metrics: name one generator: a run, a .safetensors file, or a name as generator-32');
     }
     if (data === undefined) throw new UserError("metrics: give the real images: --data 'faces', a folder or a zip");
-    const seed = wholeNumber('--seed', values.seed, 0, 2 ** 32 - 1)!;
-    const count = wholeNumber('--count', values.count, 1, 1e6);
+    const seed = parseNumber('--seed', values.seed, 0, 2 ** 32 - 1, { whole: true });
+    const count =
+      values.count === undefined ? undefined : parseNumber('--count', values.count, 1, 1e6, { whole: true });
     const run = runOf(name);
     const out = values.out ?? join(run ?? '.', 'metrics.json');
     refuseFile('--out', out, '.json');
@@ -92,14 +94,6 @@ export const verb: Verb = {
 
 /** The folder of the run that a generator is of: it is named itself, or a file in its weights/. */
 function runOf(name: string): string | undefined {
-  return [name, dirname(dirname(name))].find(folder => existsSync(join(folder, 'config.json')));
-}
-
-function wholeNumber(flag: string, text: string | undefined, least: number, most: number): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text.trim() || Number.NaN);
-  if (!Number.isInteger(number) || number < least || number > most) {
-    throw new UserError(`${flag} ${text} is not possible; give a whole number from ${least} to ${most}`);
-  }
-  return number;
+  const folders = basename(dirname(name)) === 'weights' ? [name, dirname(dirname(name))] : [name];
+  return folders.find(folder => existsSync(join(folder, 'config.json')));
 }

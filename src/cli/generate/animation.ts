@@ -1,12 +1,9 @@
 import sharp from 'sharp';
 import { type AnimationOptions, encodeApng } from '../../io/apng.ts';
-import { UserError } from '../../io/errors.ts';
 import type { Rgb8 } from '../../io/rgb8.ts';
 
 /** Of lossy WebP, to 100. */
 const QUALITY = 85;
-/** libvips takes all frames of a WebP at once. */
-const MAX_BYTES = 2 ** 30;
 
 /** An animation as the ending of its file says: WebP, lossy and small, or PNG, lossless. */
 export async function encodeAnimation(
@@ -16,11 +13,7 @@ export async function encodeAnimation(
 ): Promise<Uint8Array | Uint8Array[]> {
   if (!/\.webp$/i.test(file)) return encodeApng(frames, { fps, loops });
   const [{ width, height, data }] = frames;
-  const bytes = frames.length * data.length;
-  if (bytes > MAX_BYTES) {
-    throw new UserError(`${file}: ${frames.length} frames of ${width} pixels are too many for WebP; lower --frames`);
-  }
-  const stacked = new Uint8Array(bytes);
+  const stacked = new Uint8Array(frames.length * data.length);
   frames.forEach((frame, i) => {
     stacked.set(frame.data, i * data.length);
   });

@@ -54,21 +54,3 @@ export function parseMixing(parts: readonly string[], latents: number): Mixing {
   };
   return { rows: list('rows'), columns: list('cols'), layers: list('layers', latents - 1) };
 }
-
-/** A number of an option between two others, both possible. */
-export function parseNumber(flag: string, text: string, least: number, most: number, { whole = false } = {}): number {
-  const value = Number(text.trim() || Number.NaN);
-  if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-    throw new UserError(
-      `${flag} ${text} is not possible; give a ${whole ? 'whole ' : ''}number from ${least} to ${most}`,
-    );
-  }
-  return value;
-}
-
-/** One of some words. */
-export function parseChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {
-  const found = choices.find(choice => choice === text);
-  if (found === undefined) throw new UserError(`${flag} ${text} is not possible; give ${choices.join(', ')}`);
-  return found;
-}

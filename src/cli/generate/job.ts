@@ -1,7 +1,9 @@
 /** What wgrad generate is to make, out of its options; everything that can be wrong with them shows here. */
 import { UserError } from '../../io/errors.ts';
 import type { Truncation } from '../../models/stylegan2/latents.ts';
-import { type Mixing, parseChoice, parseGrid, parseList, parseMixing, parseNumber } from './arguments.ts';
+import { parseChoice, parseNumber } from '../values.ts';
+import { type Mixing, parseGrid, parseList, parseMixing } from './arguments.ts';
+import { frameCount } from './latents.ts';
 import { type SeedMode, seedModes } from './seeds.ts';
 
 /** One file an image, one picture, or an animation. */
@@ -17,6 +19,9 @@ export type Output =
       readonly fps: number;
       readonly loops: number;
     };
+
+/** Whether an interpolation that is played so often goes back to its first latent. */
+export const isClosed = (loops: number) => loops !== 1;
 
 export interface Job {
   readonly output: Output;
@@ -99,8 +104,11 @@ function seedsOf(texts: Texts, output: Output): number[] {
   return parseList('--seeds', texts.seeds ?? standard);
 }
 
-/** @throws UserError where an output cannot be made of so many latents */
-export function refuseCount({ output }: Job, count: number): void {
+/** Bytes of pixels that are held at once: of a picture, which sharp limits, and of all frames, as one of a WebP. */
+const MAX_BYTES = { picture: 3 * 0x3fff ** 2, webp: 2 ** 30, png: 2 ** 33 };
+
+/** @throws UserError where an output cannot be made of so many latents, or is too large in images of this size */
+export function refuseCount({ output, out }: Job, count: number, size: number): void {
   if (output.kind === 'grid' && count !== output.columns * output.rows) {
     const { columns, rows } = output;
     throw new UserError(`--grid ${columns}x${rows} has ${columns * rows} cells, and there are ${count} images`);
@@ -108,6 +116,21 @@ export function refuseCount({ output }: Job, count: number): void {
   if (output.kind === 'interpolation' && count < 2) {
     throw new UserError('--interpolate: it goes from one latent to the next, and there is only one');
   }
+  if (output.kind === 'images') return;
+  const images = imagesOf(output, count);
+  const isAnimation = output.kind === 'interpolation';
+  const most = MAX_BYTES[!isAnimation ? 'picture' : /\.webp$/i.test(out) ? 'webp' : 'png'];
+  if (3 * size ** 2 * images > most) {
+    const what = isAnimation ? 'frames' : 'images';
+    throw new UserError(`${out}: ${images} ${what} of ${size} pixels are too many for one file`);
+  }
+}
+
+/** The images in one file that is made of so many latents, the corner of a table of mixing included. */
+function imagesOf(output: Exclude<Output, { kind: 'images' }>, count: number): number {
+  if (output.kind === 'grid') return count;
+  if (output.kind === 'mixing') return (output.rows.length + 1) * (output.columns.length + 1);
+  return frameCount(count, { frames: output.frames, closed: isClosed(output.loops) });
 }
 
 function readOut(out: string | undefined, { kind }: Output): string {

@@ -69,11 +69,15 @@ export interface Path {
   readonly spherical: boolean;
 }
 
+/** The frames of a path through so many latents. */
+export function frameCount(count: number, { frames, closed }: Pick<Path, 'frames' | 'closed'>): number {
+  return closed ? count * frames : (count - 1) * frames + 1;
+}
+
 /** A walk through latents in their order, all with the same number of frames between them. */
 export function interpolated({ shape: [count, ...row], data }: Latents, { frames, closed, spherical }: Path): Latents {
   const size = row.reduce((a, b) => a * b, 1);
-  const pieces = closed ? count : count - 1;
-  const total = pieces * frames + (closed ? 0 : 1);
+  const total = frameCount(count, { frames, closed });
   const result = new Float32Array(total * size);
   for (let frame = 0; frame < total; frame++) {
     const piece = Math.floor(frame / frames);

@@ -29,7 +29,8 @@ export function foreignToSafetensors({ kind, about, tensors, metadata }: Foreign
 }
 
 /** Whose names the generator and discriminator of a .pt file have. */
-export type Layout = 'rosinality' | 'nvlabs';
+export const LAYOUTS = ['rosinality', 'nvlabs'] as const;
+export type Layout = (typeof LAYOUTS)[number];
 
 /**
  * The pieces of a .pt file as the project that the weights are from has it, which torch.load opens: for StyleGAN2
