@@ -17,9 +17,10 @@ import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
 import { updateRunningAverage } from '../src/runtime/kernels/runningAverage.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
-import { dLogisticReal } from '../src/train/adversarial.ts';
+import { dLogisticReal, r1Penalty } from '../src/train/adversarial.ts';
 import { Adam } from '../src/train/optimizers.ts';
 import { assignOptions } from '../src/train/options.ts';
+import type { ImageSource } from '../src/train/recipes/common.ts';
 import { MicroBatches } from '../src/train/recipes/stylegan2/microBatches.ts';
 import { loadStart } from '../src/train/recipes/stylegan2/start.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
@@ -211,6 +212,57 @@ describe('gradient accumulation', () => {
     expect(log[0].losses.discriminator).toBeLessThan(2);
     expect(log[0].losses.pathLength).toBeGreaterThan(0);
     expect(log[0].losses.r1).toBeGreaterThan(0);
+  });
+});
+
+describe('lazy regularisation', () => {
+  const run = (name: string, options: Options) =>
+    trainRecipe({
+      device: gpu.device,
+      recipe: stylegan2,
+      options: { model: 'micro16', batch: 4, sampleEvery: 0, ...options },
+      path: join(root, name),
+    });
+
+  test('penalties come in the first step and every so many behind it', async () => {
+    await run('lazy', { steps: 8, r1Every: 3, pathLengthEvery: 4 });
+    const log = logOf(join(root, 'lazy'));
+    const stepsOf = (loss: string) => log.filter(({ losses }) => loss in losses).map(({ step }) => step);
+    expect(stepsOf('r1')).toEqual([1, 4, 7]);
+    expect(stepsOf('pathLengthPenalty')).toEqual([1, 5]);
+    expect(stepsOf('pathLength')).toEqual([1, 5]);
+    expect(stepsOf('generator')).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('weighs them by their interval, R1 by gamma / 2', async () => {
+    // Adam's first moment, of β₁ = 0, is the last gradient of a step: the penalty's. Nothing moves at this rate.
+    const lastGradients = async (options: Options) => {
+      const { training } = await run(`weights-${Object.values(options)}`, { steps: 1, lr: 1e-30, ...options });
+      const of = async (name: string) => {
+        const state = await (training.optimizers[name] as Adam).state();
+        return [...state].filter(([key]) => key.startsWith('m.')).flatMap(([, { data }]) => [...data]);
+      };
+      return { training, discriminator: await of('discriminator'), generator: await of('generator') };
+    };
+    const one = await lastGradients({ gamma: 3, r1Every: 5, pathLengthWeight: 2, pathLengthEvery: 3 });
+    const other = await lastGradients({ gamma: 2, r1Every: 4, pathLengthWeight: 5, pathLengthEvery: 6 });
+    const scaled = (values: readonly number[], factor: number) => values.map(value => factor * value);
+    expect(Math.hypot(...one.discriminator)).toBeGreaterThan(0);
+    expect(Math.hypot(...one.generator)).toBeGreaterThan(0);
+    expectClose(scaled(one.discriminator, 8 / 15), other.discriminator, 1e-5);
+    expectClose(scaled(one.generator, 30 / 6), other.generator, 1e-5);
+    const { modules, parts } = one.training;
+    const network = modules.discriminator as Discriminator;
+    const gradients = await read(() => {
+      const { penalty } = r1Penalty(x => network.forward(x), (parts!.data as ImageSource).images());
+      const variables = [...network.parameters().values()].map(({ value }) => value);
+      return ops.grad(penalty, variables, { unused: 'zero' });
+    });
+    expectClose(
+      one.discriminator,
+      gradients.flatMap(gradient => scaled([...gradient], (3 / 2) * 5)),
+      1e-5,
+    );
   });
 });
 
