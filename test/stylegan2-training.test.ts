@@ -17,6 +17,7 @@ import { nvlabsDiscriminator } from '../src/models/stylegan2/names.ts';
 import { updateRunningAverage } from '../src/runtime/kernels/runningAverage.ts';
 import { sizeOf } from '../src/runtime/shape.ts';
 import type { Tensor } from '../src/runtime/tensor.ts';
+import type { AdaptiveAugmentation } from '../src/train/ada/heuristic.ts';
 import { dLogisticReal, r1Penalty } from '../src/train/adversarial.ts';
 import { Adam } from '../src/train/optimizers.ts';
 import { assignOptions } from '../src/train/options.ts';
@@ -264,6 +265,41 @@ describe('lazy regularisation', () => {
       1e-5,
     );
   });
+});
+
+test('the discriminator sees nothing that is not augmented, each by draws of its own; without ada nothing is', async () => {
+  const seen = async (augment: string) => {
+    const streams: string[] = [];
+    const [augmented, given] = [new Set<Tensor>(), new Set<Tensor>()];
+    await trainRecipe({
+      device: gpu.device,
+      recipe: stylegan2,
+      options: { model: 'micro16', batch: 4, steps: 1, sampleEvery: 0, augment },
+      path: join(root, `sees-${augment}`),
+      onStep(_, { modules }) {
+        const { pipe } = modules.ada as AdaptiveAugmentation;
+        const discriminator = modules.discriminator as Discriminator;
+        const { forward } = pipe;
+        pipe.forward = (images, source) => {
+          const output = forward.call(pipe, images, source);
+          streams.push(source.stream);
+          augmented.add(output);
+          return output;
+        };
+        const { forward: judge } = discriminator;
+        discriminator.forward = images => {
+          given.add(images);
+          return judge.call(discriminator, images);
+        };
+      },
+    });
+    return { streams, augmented, given };
+  };
+  const [ada, none] = [await seen('ada'), await seen('none')];
+  expect(ada.streams).toEqual(['real', 'fake', 'R1', 'G'].map(phase => `${phase} augmentation`));
+  expect(ada.given.size).toBe(4);
+  expect([...ada.given].every(images => ada.augmented.has(images))).toBe(true);
+  expect([none.streams.length, none.given.size]).toEqual([0, 4]);
 });
 
 describe('architectures of the discriminator', () => {
