@@ -256,6 +256,13 @@ describe('a training', () => {
     );
   });
 
+  test('without a limit is refused, as where a run in f32 is to go on in f16', async () => {
+    const options = optionsOf({ precision: 'f16', convClamp: null });
+    await expect(stylegan2.create({ device: gpu.device, options })).rejects.toThrow(
+      /^--precision f16: layers without a limit leave its range; give --set convClamp=256$/,
+    );
+  });
+
   describe('on an adapter without f16', () => {
     const plain = useDevice({ limits: 'default' });
 

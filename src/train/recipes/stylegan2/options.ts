@@ -229,15 +229,18 @@ export function augmentationOf({ augment, augmentTarget, augmentKimg, batch }: R
 /**
  * How many resolutions are trained in f16. An adapter without it computes the same networks in f32, which `message`
  * says.
- * @throws UserError for a precision that there is not
+ * @throws UserError for a precision that there is not, or f16 without the limit that keeps activations in its range
  */
 export function halfResolutionsOf(
-  { precision }: Readonly<Options>,
+  { precision, convClamp }: Readonly<Options>,
   { features, adapter }: Device,
   message?: (text: string) => void,
 ): number {
   if (precision !== 'f16' && precision !== 'f32') throw new UserError(`--precision ${precision}: give f32 or f16`);
   if (precision === 'f32') return 0;
+  if (convClamp === null) {
+    throw new UserError(`--precision f16: layers without a limit leave its range; give --set convClamp=${HALF_CLAMP}`);
+  }
   if (features.has('shader-f16')) return HALF_RESOLUTIONS;
   message?.(`${adapter.name} has no shader-f16: the training is in f32`);
   return 0;
