@@ -356,6 +356,9 @@ describe('networks', () => {
     expect(() => load(new Map())).toThrow(
       'some.file: no tensor "fc.weight"; wanted the weights of Inception-v3 as pytorch-fid has them',
     );
+    expect(() => load(shapes().set('fc.weight', { shape: [10, 2048], data: [] }))).toThrow(
+      `some.file: "fc.weight" has 10 rows, wanted 1008 or 1000 as pytorch-fid's and torchvision's`,
+    );
     const missing = shapes();
     missing.delete('Mixed_6b.branch7x7_2.conv.weight');
     expect(() => load(missing)).toThrow('some.file: no tensor "Mixed_6b.branch7x7_2.conv.weight"');

@@ -82,8 +82,11 @@ export async function readInception(source: string): Promise<{ values: StateDict
   return { source, values: await foreignState(await readForeign(source)) };
 }
 
-/** Classes of the network on which FID is defined; torchvision's tell 1000. */
-const FID_CLASSES = 1008;
+/** Classes that each network tells. */
+const VARIANTS: ReadonlyMap<number, InceptionVariant> = new Map([
+  [1008, 'fid'],
+  [1000, 'torchvision'],
+]);
 
 /**
  * Inception-v3 with the user's weights, under torchvision's keys: pytorch-fid's pt_inception-2015-12-05, with which the
@@ -96,7 +99,11 @@ export function inceptionNetwork(device: Device, values: StateDict, { source }: 
   if (classes === undefined) {
     throw new UserError(`${source}: no tensor "fc.weight"; wanted the weights of Inception-v3 as pytorch-fid has them`);
   }
-  const variant: InceptionVariant = classes === FID_CLASSES ? 'fid' : 'torchvision';
+  const variant = VARIANTS.get(classes);
+  if (!variant) {
+    const wanted = `${[...VARIANTS.keys()].join(' or ')} as pytorch-fid's and torchvision's`;
+    throw new UserError(`${source}: "fc.weight" has ${classes} rows, wanted ${wanted}`);
+  }
   const network = new Inception({ variant });
   network.freeze().eval();
   initialize(network, device);
