@@ -2,6 +2,9 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { streamSafetensors } from '../src/io/safetensorsFile.ts';
+import { tensorOf } from '../src/io/storedTensor.ts';
+import { streamTorch } from '../src/io/torch/write.ts';
 import { wgrad } from './command.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures', 'foreign');
@@ -24,6 +27,21 @@ test('wgrad convert says what a file is, and writes it for wgrad and for PyTorch
   const described = await wgrad(['convert', torch]);
   expect(described.stdout).toContain('g_ema of 8 pixels, g of 8 pixels, d of 8 pixels, from rosinality');
   expect(described.stdout).not.toContain('wrote');
+});
+
+test('names in a file do not reach the terminal as they are', async () => {
+  const name = 'a\n\u001b[2J';
+  const tensors = new Map([[name, tensorOf(Float32Array.of(1), [1])]]);
+  for (const [file, pieces] of [
+    ['names.pt', streamTorch(tensors)],
+    ['names.safetensors', streamSafetensors(tensors)],
+  ] as const) {
+    const all: Uint8Array[] = [];
+    for await (const piece of pieces) all.push(piece);
+    writeFileSync(join(folder, file), Buffer.concat(all));
+    const { stdout } = await wgrad(['convert', join(folder, file)]);
+    expect(stdout).toMatch(/^a\?\?\[2J +1 +1 /m);
+  }
 });
 
 test('what cannot be converted is one line and code 2, and nothing is written', async () => {

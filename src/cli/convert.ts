@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { UserError } from '../io/errors.ts';
+import { printable, UserError } from '../io/errors.ts';
 import { openFolder } from '../io/files.ts';
 import { byteCount, elementCount } from '../io/storedTensor.ts';
 import { type Foreign, KINDS } from '../models/foreign/kinds.ts';
@@ -71,10 +71,10 @@ function describe(input: string, { kind, about, tensors, metadata, leftOut }: Fo
     megabytes(part.bytes),
     [...part.types].join(' '),
   ]);
-  const lines = [`${input}: ${KINDS[kind]}${about ? `: ${about}` : ''}`, ''];
+  const lines = [`${input}: ${KINDS[kind]}${about ? `: ${printable(about)}` : ''}`, ''];
   lines.push(...table([['part', 'tensors', 'values', 'MB', 'types'], ...rows]));
   for (const [key, text] of Object.entries(metadata)) {
-    lines.push(`${key}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`);
+    lines.push(printable(`${key}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`));
   }
   for (const [name, count] of leftOut) lines.push(`left out: ${name}, ${count} tensor${count === 1 ? '' : 's'}`);
   return lines.join('\n');

@@ -6,6 +6,11 @@ export class UserError extends Error {
   override readonly name = 'UserError';
 }
 
+/** What a file says, as a terminal may show it: without ends of lines, and whatever else moves its cursor. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '?');
+}
+
 /** Whether a device or the host had no memory left, as the drivers' and browsers' wordings have it. */
 export function isOutOfMemory(error: unknown): error is Error {
   return error instanceof Error && /out of memory|maxBufferSize|allocation/i.test(error.message);

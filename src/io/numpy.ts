@@ -1,9 +1,9 @@
 /** NumPy's arrays: .npy files (numpy.lib.format), and the pieces of pickles that hold arrays. */
 import { UserError } from './errors.ts';
 import type { RandomAccess } from './folder.ts';
-import { Buildable, Callable, isCounts, shown } from './pickle/values.ts';
+import { Buildable, Callable, shown } from './pickle/values.ts';
 import { FileRange, MemoryFile } from './ranges.ts';
-import { BYTES_PER_ELEMENT, type ElementType, elementCount, type StoredTensor } from './storedTensor.ts';
+import { BYTES_PER_ELEMENT, type ElementType, elementCount, isCounts, type StoredTensor } from './storedTensor.ts';
 import { rowMajor, type Strided, stridedPieces } from './strided.ts';
 
 const TYPES: Readonly<Record<string, ElementType>> = {

@@ -9,7 +9,7 @@
  */
 import { UserError } from './errors.ts';
 import { floatToHalf } from './half.ts';
-import { byteCount, elementCount, typed } from './storedTensor.ts';
+import { byteCount, elementCount, isCounts, typed } from './storedTensor.ts';
 
 /** Those that wgrad writes, or computes with. */
 const DTYPES = ['F32', 'F16', 'BF16', 'U32', 'I32', 'I64', 'U8', 'BOOL'] as const;
@@ -222,9 +222,6 @@ const isDtype = (value: unknown): value is SafetensorsDtype => DTYPES.some(dtype
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const isCounts = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every(count => Number.isSafeInteger(count) && count >= 0);
 
 /** A value found, short enough for one line. */
 function brief(value: unknown): string {

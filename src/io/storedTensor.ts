@@ -25,6 +25,15 @@ export interface StoredTensor {
 /** Bytes that are read at once; a multiple of every element's size. */
 export const PIECE_BYTES = 1 << 24;
 
+/** Whole numbers from 0 on, as the sizes of a shape are. */
+export function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isCount);
+}
+
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }

@@ -1,4 +1,5 @@
 /** What Python's values become: data. Lists and tuples are arrays, dicts are Maps, None is null. */
+import { printable } from '../errors.ts';
 
 /** An object of a class that is known as a holder of data: its name and its attributes. */
 export class Instance {
@@ -36,7 +37,7 @@ const MAX_SHOWN = 256;
  */
 export function shown(value: unknown): string {
   if (value !== null && typeof value === 'object') return Array.isArray(value) ? 'a list' : 'an object';
-  const text = String(value);
+  const text = printable(String(value));
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
@@ -47,13 +48,4 @@ export function isDict(value: unknown): value is Dict {
   if (!(value instanceof Map)) return false;
   for (const key of value.keys()) if (typeof key !== 'string') return false;
   return true;
-}
-
-/** Whole numbers from 0 on. */
-export function isCounts(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isCount);
-}
-
-export function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

@@ -5,9 +5,9 @@
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
 import { readPickle } from '../pickle/reader.ts';
-import { type Globals, isCount, shown } from '../pickle/values.ts';
+import { type Globals, shown } from '../pickle/values.ts';
 import { FileRange } from '../ranges.ts';
-import { BYTES_PER_ELEMENT } from '../storedTensor.ts';
+import { BYTES_PER_ELEMENT, isCount } from '../storedTensor.ts';
 import { readZip, type ZipEntry } from '../zip.ts';
 import { type Embedded, torchGlobals } from './globals.ts';
 import { StorageType, TorchStorage, type TorchTensor } from './tensors.ts';

@@ -1,8 +1,8 @@
 /** PyTorch's storages and tensors as they lie in a file. */
 import { UserError } from '../errors.ts';
 import type { RandomAccess } from '../folder.ts';
-import { Buildable, Callable, isCount, isCounts } from '../pickle/values.ts';
-import { BYTES_PER_ELEMENT, type ElementType, type StoredTensor } from '../storedTensor.ts';
+import { Buildable, Callable } from '../pickle/values.ts';
+import { BYTES_PER_ELEMENT, type ElementType, isCount, isCounts, type StoredTensor } from '../storedTensor.ts';
 import { checkStrided, type Strided, stridedPieces } from '../strided.ts';
 
 /** The element types of PyTorch's storages, by the name before 'Storage'. */
