@@ -265,14 +265,24 @@ describe('strides', () => {
     const [rows, columns] = [50, 30];
     const values = Float32Array.from({ length: rows * columns }, (_, i) => i);
     const file = new MemoryFile(new Uint8Array(values.buffer));
-    for (const atOnce of [1 << 20, 4 * 1400, 16]) {
+    let most = 0;
+    const watched: RandomAccess = {
+      size: file.size,
+      read(offset, length) {
+        most = Math.max(most, length);
+        return file.read(offset, length);
+      },
+    };
+    for (const atOnce of [1 << 20, 4 * 1400, 16, 4 * 95]) {
+      most = 0;
       const pieces: number[] = [];
-      for await (const piece of stridedPieces(file, 'F32', view([columns, rows], [1, columns]), { atOnce })) {
+      for await (const piece of stridedPieces(watched, 'F32', view([columns, rows], [1, columns]), { atOnce })) {
         pieces.push(...new Float32Array(piece.slice().buffer));
       }
       expect(pieces).toEqual(
         Array.from({ length: rows * columns }, (_, i) => (i % rows) * columns + Math.floor(i / rows)),
       );
+      expect(most).toBeLessThanOrEqual(atOnce);
     }
   });
 });

@@ -58,6 +58,24 @@ describe('readZip', () => {
     expect(bytesRead).toBeLessThan(70_000);
   });
 
+  test('a directory that would fill the memory is refused before it is read', async () => {
+    const end = Buffer.alloc(22);
+    end.write('PK\x05\x06', 'latin1');
+    end.writeUInt32LE(2 ** 28 + 1, 12);
+    let most = 0;
+    const file: RandomAccess = {
+      size: 2 ** 29,
+      async read(_, length) {
+        most = Math.max(most, length);
+        const bytes = new Uint8Array(length);
+        bytes.set(end, length - end.length);
+        return bytes;
+      },
+    };
+    await expect(readZip(file, 'a.zip')).rejects.toThrow('a.zip has a directory of 268435457 bytes: it is too large');
+    expect(most).toBeLessThan(100_000);
+  });
+
   test('reads ZIP64: sizes and offsets in the extra field, the counts in the long end record', async () => {
     const zip = sample();
     const start = centralHeader(zip, 0);

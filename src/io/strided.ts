@@ -62,10 +62,13 @@ export async function* stridedPieces(
     return;
   }
   const extent = strides.reduce((end, stride, i) => end + (shape[i] - 1) * stride, 1);
-  if (extent * bytes > atOnce && shape.length > 1) {
-    // Too much to have in memory at once: one entry of the first axis after the other.
-    for (let i = 0; i < shape[0]; i++) {
-      const part = { offset: offset + i * strides[0], shape: shape.slice(1), strides: strides.slice(1) };
+  if (extent * bytes > atOnce) {
+    // Too much to have in memory at once: one entry of the first axis after the other, of the last as many as may be.
+    const [size, ...inner] = shape;
+    const step = inner.length > 0 ? 1 : Math.max(1, Math.floor(atOnce / (strides[0] * bytes)));
+    for (let i = 0; i < size; i += step) {
+      const own = inner.length > 0 ? inner : [Math.min(step, size - i)];
+      const part = { offset: offset + i * strides[0], shape: own, strides: strides.slice(-own.length) };
       yield* stridedPieces(file, dtype, part, { atOnce });
     }
     return;

@@ -10,6 +10,8 @@ import { FileRange } from './ranges.ts';
 
 /** A larger entry is refused, be it declared so or not: a small file can hold a huge one. */
 export const maxEntryBytes = 2 ** 28;
+/** Of some millions of names; it is in memory as a whole. */
+const maxDirectoryBytes = 2 ** 28;
 
 export interface ZipEntry {
   /** The path inside the zip, with '/'. */
@@ -41,6 +43,7 @@ const method = { stored: 0, deflated: 8 };
 export async function readZip(file: RandomAccess, name: string): Promise<ZipEntry[]> {
   const { count, offset, size } = await findDirectory(file, name);
   if (offset + size > file.size) throw truncated(name);
+  if (size > maxDirectoryBytes) throw new UserError(`${name} has a directory of ${size} bytes: it is too large`);
   const directory = await file.read(offset, size);
   const view = viewOf(directory);
   const entries: ZipEntry[] = [];
