@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -27,6 +27,9 @@ test('wgrad convert says what a file is, and writes it for wgrad and for PyTorch
   const described = await wgrad(['convert', torch]);
   expect(described.stdout).toContain('g_ema of 8 pixels, g of 8 pixels, d of 8 pixels, from rosinality');
   expect(described.stdout).not.toContain('wrote');
+  const replaced = await wgrad(['convert', safetensors, torch, '--layout', 'nvlabs', '--force']);
+  expect(replaced.stdout).toContain(`wrote ${torch}`);
+  expect((await wgrad(['convert', torch])).stdout).toContain('from NVlabs');
 });
 
 test('names in a file do not reach the terminal as they are', async () => {
@@ -47,9 +50,11 @@ test('names in a file do not reach the terminal as they are', async () => {
 test('what cannot be converted is one line and code 2, and nothing is written', async () => {
   const hostile = join(folder, 'hostile.pt');
   writeFileSync(hostile, "cos\nsystem\n(S'touch /tmp/wgrad-was-run'\ntR.");
-  const before = readdirSync(folder).sort();
   const out = join(folder, 'out.safetensors');
   const ok = join(fixtures, 'pti.pt');
+  const kept = join(folder, 'kept.pt');
+  writeFileSync(kept, 'not to be lost');
+  const before = readdirSync(folder).sort();
   for (const [args, message] of [
     [[hostile, out], 'names os.system, which no file of weights needs: it is refused, and nothing in it was run'],
     [[join(fixtures, 'make.py'), out], 'make.py'],
@@ -57,6 +62,7 @@ test('what cannot be converted is one line and code 2, and nothing is written', 
     [[ok, out, '--layout', 'nvlabs'], 'is for OUT.pt'],
     [[ok, join(folder, 'no', 'out.pt')], 'There is no folder'],
     [[ok, ok], 'is the file that is read'],
+    [[ok, kept], 'kept.pt is there already: name another file, or replace it with --force'],
     [[], 'name one file to read'],
   ] as const) {
     const { code, stderr } = await wgrad(['convert', ...args]);
@@ -65,5 +71,6 @@ test('what cannot be converted is one line and code 2, and nothing is written', 
     expect(stderr.trim()).not.toContain('\n');
   }
   expect(readdirSync(folder).sort()).toEqual(before);
+  expect(readFileSync(kept, 'utf8')).toBe('not to be lost');
   expect(existsSync('/tmp/wgrad-was-run')).toBe(false);
 });

@@ -8,22 +8,23 @@ import { type Foreign, KINDS } from '../models/foreign/kinds.ts';
 import { readForeign } from '../models/foreign/read.ts';
 import { foreignToSafetensors, foreignToTorch, LAYOUTS } from '../models/foreign/write.ts';
 import type { Verb } from './main.ts';
+import { refuseExisting } from './outputFile.ts';
 import { parseChoice } from './values.ts';
 
 export const verb: Verb = {
-  usage: 'convert IN [OUT.safetensors|OUT.pt] [--layout rosinality|nvlabs]',
+  usage: 'convert IN [OUT.safetensors|OUT.pt] [--layout rosinality|nvlabs] [--force]',
   about: [
     'Says what a file of weights is, and writes it for wgrad or for PyTorch. IN: .pt or .pth of PyTorch (StyleGAN2 of',
     "rosinality, PTI's generators, pSp, e4e, ReStyle, E2Style, HyperStyle, ArcFace, CurricularFace, CelebAMask-HQ",
     "parsing, LPIPS, torchvision's AlexNet, VGG-16, SqueezeNet, ResNet-34 and Inception-v3, pytorch-fid's, MoCo v2,",
     "InterFaceGAN, GANSpace), .pkl of NVlabs, .npy, .npz, or .safetensors of wgrad's. Nothing in a file is executed.",
-    '--layout nvlabs names the StyleGAN2 in OUT.pt as NVlabs does.',
+    '--layout nvlabs names the StyleGAN2 in OUT.pt as NVlabs does; --force replaces an OUT that is there.',
   ].join('\n'),
   async run(args) {
     const { values, positionals } = parseArgs({
       args,
       allowPositionals: true,
-      options: { layout: { type: 'string', default: 'rosinality' } },
+      options: { layout: { type: 'string', default: 'rosinality' }, force: { type: 'boolean', default: false } },
     });
     const [input, output, ...more] = positionals;
     if (input === undefined || more.length > 0) throw new UserError('convert: name one file to read, and one to write');
@@ -31,6 +32,7 @@ export const verb: Verb = {
     if (output !== undefined && resolve(input) === resolve(output)) {
       throw new UserError(`convert: ${output} is the file that is read; write to another one`);
     }
+    if (output !== undefined && !values.force) await refuseExisting([output], 'name another file');
     const foreign = await readForeign(input);
     console.log(describe(input, foreign));
     if (output === undefined || !write) return 0;

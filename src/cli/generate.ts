@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../io/errors.ts';
-import { openFolder, pathKind } from '../io/files.ts';
+import { openFolder } from '../io/files.ts';
 import { montage } from '../io/grid.ts';
 import { encodePng, type Rgb8 } from '../io/images.ts';
 import { latentCount } from '../models/stylegan2/config.ts';
@@ -14,6 +14,7 @@ import { isClosed, type Job, readJob, refuseCount } from './generate/job.ts';
 import { interpolated, mixed, readLatents, repeated } from './generate/latents.ts';
 import { drawZ } from './generate/seeds.ts';
 import type { Verb } from './main.ts';
+import { refuseExisting } from './outputFile.ts';
 import { findWeights } from './weights.ts';
 
 export const verb: Verb = {
@@ -100,13 +101,6 @@ function filesOf({ output, out, seeds }: Job, latents?: number): string[] {
   const name = (kind: string, number: number) => join(out, `${kind}${String(number).padStart(4, '0')}.png`);
   if (latents !== undefined) return Array.from({ length: latents }, (_, i) => name('latent', i));
   return seeds.map(seed => name('seed', seed));
-}
-
-async function refuseExisting(files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    if ((await pathKind(file)) === 'missing') continue;
-    throw new UserError(`${file} is there already: give another --out, or replace it with --force`);
-  }
 }
 
 /** The latents of all images of a job. */

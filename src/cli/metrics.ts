@@ -10,7 +10,7 @@ import { generatorMetrics, METRICS } from '../train/metrics/generator.ts';
 import { readInception } from '../train/metrics/networks.ts';
 import { applyTuning } from '../train/tune/cache.ts';
 import type { Verb } from './main.ts';
-import { refuseFile, writeFile } from './outputFile.ts';
+import { refuseExisting, refuseFile, writeFile } from './outputFile.ts';
 import { parseNumber } from './values.ts';
 import { findWeights } from './weights.ts';
 
@@ -59,9 +59,7 @@ export const verb: Verb = {
     const run = runOf(name);
     const out = values.out ?? join(run ?? '.', 'metrics.json');
     refuseFile('--out', out, '.json');
-    if (!values.force && existsSync(out)) {
-      throw new UserError(`${out} is there already: give another --out, or replace it with --force`);
-    }
+    if (!values.force) await refuseExisting([out]);
     const found = await findWeights('metrics', name);
     const weights = findGenerator(found.tensors, found);
     const inception = values.inception === undefined ? undefined : await readInception(values.inception);

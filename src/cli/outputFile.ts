@@ -2,7 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { UserError } from '../io/errors.ts';
-import { openFolder } from '../io/files.ts';
+import { openFolder, pathKind } from '../io/files.ts';
 
 /** Writes a file that is there as a whole or not at all. */
 export async function writeFile(path: string, content: string): Promise<void> {
@@ -21,5 +21,13 @@ export function refuseFile(flag: string, path: string | undefined, ending: strin
     if (found) accessSync(path, constants.W_OK);
   } catch (error) {
     throw new UserError(`${flag} ${path} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+/** Refuses files that are there already. @param instead what else to do than to replace them */
+export async function refuseExisting(files: readonly string[], instead = 'give another --out'): Promise<void> {
+  for (const file of files) {
+    if ((await pathKind(file)) === 'missing') continue;
+    throw new UserError(`${file} is there already: ${instead}, or replace it with --force`);
   }
 }
