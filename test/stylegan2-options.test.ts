@@ -63,7 +63,9 @@ describe('the configuration small, and models by name', () => {
   test('small32 is the default, as before there were configurations', () => {
     expect(settings({})).toEqual({ ...settings({ model: 'small32' }), config: 'small', size: 32 });
     expect(settings({ size: 64 }).model).toBe('small64');
-    expect(settings({ model: 'demo64' }).size).toBe(64);
+    expect(settings({ model: 'demo64' })).toMatchObject({ size: 64, gamma: 1 });
+    expect(settings({ size: 64, gamma: 0.5 })).toMatchObject({ model: 'small64', gamma: 0.5 });
+    expect(settings({})).toMatchObject({ model: 'small32', gamma: 0.3 });
     expect(networkOf(settings({ model: 'f256' }))).toMatchObject({ size: 256, mappingLayers: 8 });
     expect(settings({ model: 'f256' }).checkpointing).toBe(true);
     expect(networkOf(settings({ model: 'f', size: 128 })).channels[128]).toBe(256);

@@ -108,6 +108,7 @@ function auto(size: number): Published {
 
 /** The networks of the configuration `small`, by size. */
 const small: Readonly<Record<number, string>> = { 32: 'small32', 64: 'small64' };
+const SMALL_64_GAMMA = 1;
 
 /** Every configuration's name. */
 export const configNames: readonly string[] = ['small', ...Object.keys(published)];
@@ -142,7 +143,9 @@ function smallOptions(given: Readonly<Options>): Options {
   if (model === undefined) {
     throw new UserError(`size: the configuration small has no network for ${size} pixels; give --config auto`);
   }
-  return model === 'f' ? { model, size, fmaps: 1, mappingLayers: 8 } : { model, size };
+  // Gamma grows with the number of pixels, as NVlabs' rule of thumb has it (`auto`).
+  const gamma: Options = size >= 64 ? { gamma: SMALL_64_GAMMA } : {};
+  return model === 'f' ? { model, size, ...gamma, fmaps: 1, mappingLayers: 8 } : { model, size, ...gamma };
 }
 
 function publishedOptions(name: string, given: Readonly<Options>): Options {
