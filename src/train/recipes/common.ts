@@ -6,6 +6,7 @@ import { shippedWeights } from '../../io/weights.ts';
 import { initialize, loadStateDict, type Module } from '../../models/module.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { RING } from '../ring.ts';
 
 /** Images [B, 3, S, S] in [-1, 1] for a training, and others that it never sees. */
 export interface ImageSource {
@@ -99,6 +100,9 @@ export function heldOutFaces(first: number, count: number) {
   return faces;
 }
 
+/** Bytes of decoded images that are kept ahead: of small ones a ring of steps, which the trainer queues in one go. */
+const AHEAD_BYTES = 2 ** 26;
+
 /** Every twentieth image of a folder is held out. */
 const HELD_OUT_EVERY = 20;
 
@@ -113,7 +117,8 @@ async function openFolderSource(options: SourceOptions): Promise<ImageSource> {
       `${data}: ${all.length} images are too few for batches of ${batch * rounds} beside the held-out ones; lower --batch`,
     );
   }
-  const sampling = { batch: batch * rounds, seed, indices, mirror };
+  const prefetch = Math.min(RING, Math.max(2, Math.floor(AHEAD_BYTES / (batch * rounds * 3 * size * size))));
+  const sampling = { batch: batch * rounds, seed, indices, mirror, prefetch };
   let sampler: ImageSampler = folder.sampler(sampling);
   const images = new Rounds(() => device.keep(device.empty([batch, 3, size, size], 'f32', 'images')), rounds);
   return {
