@@ -19,13 +19,15 @@ import { heldOutFaces } from '../src/train/recipes/common.ts';
 import type { Compute } from '../src/train/training.ts';
 import { BATCH, inBatches } from './networks.ts';
 
-/** Images [count, 3, 32, 32] in [-1, 1], from the number `first` on. */
+/** Images [count, 3, S, S] in [-1, 1], from the number `first` on. */
 export type Images = (first: number, count: number) => Tensor;
 
+/** Pixels of what the parser and the recognition networks see. */
 export const SIZE = 32;
 
-export function realImages(device: Device, offset = 0): Images {
-  return (first, count) => renderFaces(device, heldOutFaces(offset + first, count), SIZE).image;
+/** Held-out faces, from the number `offset` on. */
+export function realImages(device: Device, { size = SIZE, offset = 0 } = {}): Images {
+  return (first, count) => renderFaces(device, heldOutFaces(offset + first, count), size).image;
 }
 
 /** Samples of a generator with fresh noise and without truncation. */

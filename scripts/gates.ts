@@ -49,7 +49,12 @@ const folder = values.weights;
 const device = await Device.open({ adapter: values.adapter });
 try {
   const networks = readNetworks();
-  const rows = [...(await generatorRows(networks)), ...(await recognitionRows(networks))];
+  const rows = [
+    ...(await distanceRows('generator-32', networks.generator, networks.trunk)),
+    ...(await partRows('generator-32', networks)),
+    ...(await distanceRows('generator-64', networks.generator64, networks.trunk)),
+    ...(await recognitionRows(networks)),
+  ];
   const { row, perClass } = await parsingRow(networks);
   rows.push(row);
   if (values.grid) await writeSamples(networks.generator, values.grid);
@@ -68,8 +73,11 @@ type Networks = ReturnType<typeof readNetworks>;
 function readNetworks() {
   const recognition = (mode: 'ir' | 'ir_se', file: string) =>
     readNetwork(device, new RecognitionNetwork({ ...recognition24, mode }), { folder, file });
+  const generator = (preset: 'small32' | 'small64', file: string) =>
+    readNetwork(device, new Generator(presets[preset]), { folder, file, prefix: 'g_ema.' });
   return {
-    generator: readNetwork(device, new Generator(presets.small32), { folder, file: 'generator-32', prefix: 'g_ema.' }),
+    generator: generator('small32', 'generator-32'),
+    generator64: generator('small64', 'generator-64'),
     trunk: readNetwork(device, new LpipsLike(), { folder, file: 'perceptual-32' }),
     parser: readNetwork(device, new ParsingUNet({ featureScale: 8 }), { folder, file: 'parsing-32' }),
     recognition: {
@@ -79,27 +87,17 @@ function readNetworks() {
   };
 }
 
-/**
- * How far samples are from real faces, beside real from real and untrained from real, and what the parser finds in
- * them.
- */
-async function generatorRows({ generator, trunk, parser }: Networks): Promise<Row[]> {
-  const untrained = new Generator(presets.small32);
+/** How far samples are from real faces, beside real from real and untrained from real. */
+async function distanceRows(network: string, generator: Generator, trunk: LpipsLike): Promise<Row[]> {
+  const { config } = generator;
+  const untrained = new Generator(config);
   initialize(untrained, device, { seed: 1 });
-  const real = measure.realImages(device);
-  const samples = measure.samplesOf(device, generator);
   const features = (images: measure.Images) => measure.features(device, trunk, images, count);
-  const reference = await features(real);
+  const reference = await features(measure.realImages(device, { size: config.size }));
   const from = async (images: measure.Images) => measure.distances(device, await features(images), reference);
-  const others = await from(measure.realImages(device, count));
+  const others = await from(measure.realImages(device, { size: config.size, offset: count }));
   const start = await from(measure.samplesOf(device, untrained));
-  const own = await from(samples);
-  const maps = await measure.parsedMaps(device, parser, samples, count);
-  const found = measure.foundParts(maps);
-  const foundInReal = measure.foundParts(await measure.parsedMaps(device, parser, real, count));
-  const labelled = measure.foundParts(await measure.exactMaps(device, count));
-  const network = 'generator-32';
-  const parts = 'skin, mouth and both eyes';
+  const own = await from(measure.samplesOf(device, generator));
   return [
     { network, what: 'FID-like(self)', value: own.fid, wanted: { atMost: start.fid / 10 } },
     { network, what: 'FID-like(self), untrained', value: start.fid },
@@ -107,6 +105,18 @@ async function generatorRows({ generator, trunk, parser }: Networks): Promise<Ro
     { network, what: 'KID-like(self)', value: own.kid, wanted: { atMost: start.kid / 10 } },
     { network, what: 'KID-like(self), untrained', value: start.kid },
     { network, what: 'KID-like(self), real faces', value: others.kid },
+  ];
+}
+
+/** What the parser finds in samples, in real faces, and what is in these. */
+async function partRows(network: string, { generator, parser }: Networks): Promise<Row[]> {
+  const find = async (images: measure.Images) => measure.parsedMaps(device, parser, images, count);
+  const maps = await find(measure.samplesOf(device, generator));
+  const found = measure.foundParts(maps);
+  const foundInReal = measure.foundParts(await find(measure.realImages(device)));
+  const labelled = measure.foundParts(await measure.exactMaps(device, count));
+  const parts = 'skin, mouth and both eyes';
+  return [
     { network, what: `${parts} found`, value: found.eyes, wanted: { atLeast: 0.95 } },
     { network, what: `${parts} found, by two pixels each`, value: measure.foundParts(maps, 2).eyes },
     { network, what: `${parts} found, real faces`, value: foundInReal.eyes },
@@ -172,7 +182,7 @@ function iouLine(perClass: Record<string, number>): string {
 function protocol(): string {
   return (
     `${count} samples (fresh noise, no truncation) against ${count} held-out faces, on ${device.adapter.name}, as they are saved, in 8 bits; features: the ` +
-    `last tap of perceptual-32, averaged over pixels (64). A class is found where the parser marks a pixel of it, the mouth by its inside ` +
+    `last tap of perceptual-32, averaged over pixels (64), of images at 32 pixels. A class is found where the parser marks a pixel of it, the mouth by its inside ` +
     `or either lip; glasses hide eyes, so the exact maps of real faces do not all show both. ` +
     `${PAIRS} pairs of unseen people, 10-fold best threshold.`
   );
