@@ -4,8 +4,9 @@
  *     node scripts/run.mjs scripts/ada.ts [--images 2000] [--model tiny32|small32|demo32] [--steps 8000] [--every 1000] [--batch 8]
  *                                         [--kimg 50] [--out runs/ada] [--adapter NAME]
  *
- * A line every so many steps: r = mean sign(D) on real images, on others that the training never sees, the probability p
- * of the augmentations, and the metrics of the generator's average against those others. Goes on with what is in --out.
+ * A line every so many steps: r = mean sign(D) on real images in the steps since the last line, on others that the
+ * training never sees, the probability p of the augmentations, and the metrics of the generator's average against those
+ * others. Goes on with what is in --out.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -81,7 +82,9 @@ async function piece(augment: string, to: number): Promise<void> {
   if (((await latestStep(await folder.folder('checkpoints'))) ?? 0) > to) return;
   const training = (await stylegan2.create({ device, options })) as Training;
   const { lines } = await train({ device, training, folder, options });
-  const { realSigns, augmentation } = lines.at(-1)!.losses;
+  const { augmentation } = lines.at(-1)!.losses;
+  const recent = lines.slice(-every).map(({ losses }) => losses.realSigns);
+  const realSigns = recent.reduce((sum, r) => sum + r, 0) / recent.length;
   const { average, discriminator } = training.modules as unknown as {
     average: Generator;
     discriminator: Discriminator;
