@@ -27,6 +27,8 @@ const right = 14;
 const bottom = 28;
 const topMargin = 10;
 const labelHeight = 16;
+/** Where what is said of the vertical axis ends, left of the first step's label. */
+const unitEnd = left - 26;
 /** Mean width of a character of the 11 px labels: enough to keep them apart. */
 const characterWidth = 6.1;
 
@@ -197,7 +199,7 @@ export function timelineChart(
 <clipPath id="${id}"><rect x="${left}" y="${plotTop}" width="${width - left - right}" height="150"></rect></clipPath>
 ${yAxis(y, width)}
 ${stepAxis(x, height, 'step')}
-<text class="end italic" x="${left - 8}" y="${height - bottom + 17}">ms</text>
+<text class="end italic" x="${unitEnd}" y="${height - bottom + 17}">ms</text>
 ${bars.join('\n')}
 ${markerLines(markers, x, top, height - bottom)}
 ${flags.svg}
@@ -218,7 +220,7 @@ function yAxis(y: Scale, width: number): string {
       `<text class="end" x="${left - 8}" y="${(Number(pixel) + 3.7).toFixed(1)}">${label}</text>`
     );
   });
-  const note = y.kind === 'log' ? `<text class="end italic" x="${left - 8}" y="${y.at(y.low) + 17}">log</text>` : '';
+  const note = y.kind === 'log' ? `<text class="end italic" x="${unitEnd}" y="${y.at(y.low) + 17}">log</text>` : '';
   return ticks.join('') + note;
 }
 
