@@ -220,6 +220,11 @@ describe('bad input is one line that says what, where and what to do; code 2; no
       ['train', 'stylegan2', '--resume', STAGES, '--from', 'a.pt'],
       /--resume .*stages\.ts is as --from: leave out --from a\.pt/,
     ],
+    [
+      'a run with other weights',
+      ['train', '--resume', 'a', '--from', 'b.pt'],
+      /--resume a goes on with that run's weights: leave out --from b\.pt/,
+    ],
     ['no such recipe file', ['train', './none.ts'], /no file \.\/none\.ts/],
     ['an adapter that is not there', ['train', 'perceptual', '--adapter', 'voodoo'], /voodoo/],
     ['the absolute method without threshold', ['train', STAGES, '--abort', 'paper-absolute'], /--threshold/],

@@ -104,6 +104,9 @@ export const verb: Verb = {
     if (given.resume !== undefined && given.out !== undefined) {
       throw new UserError(`--resume ${given.resume} goes on in that folder: leave out --out ${given.out}`);
     }
+    if (given.resume !== undefined && flags.from !== undefined) {
+      throw new UserError(`--resume ${given.resume} goes on with that run's weights: leave out --from ${flags.from}`);
+    }
     const resumed = given.resume === undefined ? undefined : await readRun(given.resume);
     const name = positionals[0] ?? resumed?.recipe;
     if (name === undefined) {
