@@ -73,13 +73,13 @@ function describe(input: string, { kind, about, tensors, metadata, leftOut }: Fo
     megabytes(part.bytes),
     [...part.types].join(' '),
   ]);
-  const lines = [`${input}: ${KINDS[kind]}${about ? `: ${printable(about)}` : ''}`, ''];
+  const lines = [`${input}: ${KINDS[kind]}${about ? `: ${about}` : ''}`, ''];
   lines.push(...table([['part', 'tensors', 'values', 'MB', 'types'], ...rows]));
   for (const [key, text] of Object.entries(metadata)) {
-    lines.push(printable(`${key}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`));
+    lines.push(`${key}: ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`);
   }
   for (const [name, count] of leftOut) lines.push(`left out: ${name}, ${count} tensor${count === 1 ? '' : 's'}`);
-  return lines.join('\n');
+  return lines.map(printable).join('\n');
 }
 
 /** Rows of cells, the first and last column to the left, the others to the right. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { isOutOfMemory, UserError } from '../io/errors.ts';
+import { isOutOfMemory, printable, UserError } from '../io/errors.ts';
 import { DeviceLost } from '../runtime/device.ts';
 
 /** A verb of the command. */
@@ -61,7 +61,7 @@ async function main(argv: string[]): Promise<number> {
 
 /** The one line that an error becomes, if it is one that the user can do something about. */
 function explain(error: unknown): string | undefined {
-  if (error instanceof UserError) return error.message;
+  if (error instanceof UserError) return printable(error.message);
   if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
     // Of an unknown option Node also says how to pass it as an argument, which no verb takes.
     return `${error.message.split('. To specify a positional')[0].replaceAll('\n', ' ')} (see --help)`;

@@ -67,8 +67,8 @@ export class Bench {
     const found = all.filter(variant => variantText(variant).includes(wanted));
     if (found.length > 0) return found;
     if (all.length === 0) throw new UserError(`${this.entry.name}: no variant fits ${this.shape} on this device`);
-    const names = all.map(variantText).join('\n  ');
-    throw new UserError(`${this.entry.name}: no variant contains '${wanted}'; there are\n  ${names}`);
+    const names = all.map(variantText).join('; ');
+    throw new UserError(`${this.entry.name}: no variant contains '${wanted}'; there are ${names}`);
   }
 
   program(variant: Variant): Program<Tensor> {

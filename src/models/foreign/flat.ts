@@ -83,7 +83,8 @@ class Walk {
   }
 
   private below(key: string, part: unknown): string {
-    const name = key === '' ? shown(part) : `${key}.${shown(part)}`;
+    const own = typeof part === 'string' ? part : shown(part);
+    const name = key === '' ? own : `${key}.${own}`;
     if (name.length > MAX_NAME) throw new UserError(`${this.file} has a name of over ${MAX_NAME} characters in it`);
     return name;
   }

@@ -1,4 +1,4 @@
-import { printable, UserError } from '../../io/errors.ts';
+import { UserError } from '../../io/errors.ts';
 import { openFile } from '../../io/files.ts';
 import type { RandomAccess } from '../../io/folder.ts';
 import { isNpy, openNpy } from '../../io/numpy.ts';
@@ -67,8 +67,7 @@ async function openWeights(file: RandomAccess, name: string): Promise<Flat> {
   }
   if (head[8] === 0x7b) {
     const { tensors, metadata } = await openSafetensors(file, { name });
-    const named = new Map([...tensors].map(([key, tensor]) => [printable(key), tensor]));
-    return { name, tensors: named, settings: new Map(), metadata };
+    return { name, tensors, settings: new Map(), metadata };
   }
   return flatten(await readTorch(file, name), name);
 }
