@@ -10,11 +10,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { resolveOptions } from '../src/cli/options.ts';
 import { UserError } from '../src/io/errors.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
 import { median } from '../src/runtime/race.ts';
-import { assignOptions } from '../src/train/options.ts';
 import { memoryUse } from '../src/train/profile/memory.ts';
 import { recipes } from '../src/train/recipes/index.ts';
 import { StepWords } from '../src/train/ring.ts';
@@ -39,7 +39,7 @@ for (const name of names) {
     throw new UserError(`bench: there is no recipe '${name}'; there are ${Object.keys(recipes).join(', ')}`);
   }
 }
-for (const name of names) optionsOf(name); // what is wrong with them shows before anything is measured
+for (const name of names) await optionsOf(name); // what is wrong with them shows before anything is measured
 const WIDTHS = [7, 10, 10, 12, 9, 8, 9, 12, 8, 11, 11];
 const device = await Device.open({ adapter: values.adapter });
 try {
@@ -65,13 +65,7 @@ try {
 }
 
 function optionsOf(name: string) {
-  const given = values.set.map(text => ({ text, at: text.indexOf('=') }));
-  const wrong = given.find(({ at }) => at < 1);
-  if (wrong) throw new UserError(`bench: --set ${wrong.text} is not possible; give KEY=VALUE`);
-  return assignOptions(name, recipes[name], [
-    { key: 'batch', value: values.batch, where: '--batch' },
-    ...given.map(({ text, at }) => ({ key: text.slice(0, at), value: text.slice(at + 1), where: '--set' })),
-  ]);
+  return resolveOptions(name, recipes[name], { flags: { batch: values.batch }, set: values.set });
 }
 
 /** What the main thread has computed so far, in milliseconds; undefined where the system does not tell. */
@@ -94,7 +88,7 @@ interface Host {
 
 async function time(name: string) {
   const recipe = recipes[name];
-  const options = optionsOf(name);
+  const options = await optionsOf(name);
   const training = await recipe.create({ device, options });
   const [words, programs] = [new StepWords(device), new Programs(device)];
   const phase = <T>(label: string, body: () => T): T => programs.run(label, body);

@@ -12,11 +12,11 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { resolveOptions } from '../src/cli/options.ts';
 import { UserError } from '../src/io/errors.ts';
 import { Device } from '../src/runtime/device.ts';
 import { Programs } from '../src/runtime/program.ts';
 import { median } from '../src/runtime/race.ts';
-import { assignOptions } from '../src/train/options.ts';
 import { networkOf } from '../src/train/recipes/stylegan2/options.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import { StepWords } from '../src/train/ring.ts';
@@ -36,7 +36,7 @@ const { values } = parseArgs({
   },
 });
 const [rounds, steps] = [count('rounds'), count('steps')];
-const settings = values.size.map(optionsOf); // what is wrong with them shows before anything is measured
+const settings = await Promise.all(values.size.map(optionsOf)); // what is wrong shows before anything is measured
 const device = await Device.open({ adapter: values.adapter });
 try {
   const rows = [];
@@ -60,17 +60,9 @@ function count(name: 'rounds' | 'steps'): number {
   throw new UserError(`bench: --${name} ${values[name]} is not possible; give a whole number from 1 on`);
 }
 
-function optionsOf(size: string): Options {
-  const given = values.set.map(text => ({ text, at: text.indexOf('=') }));
-  const wrong = given.find(({ at }) => at < 1);
-  if (wrong) throw new UserError(`bench: --set ${wrong.text} is not possible; give KEY=VALUE`);
-  return assignOptions('stylegan2', stylegan2, [
-    { key: 'config', value: values.config, where: '--config' },
-    { key: 'size', value: size, where: '--size' },
-    { key: 'augment', value: 'none', where: 'bench' },
-    ...(values.batch === undefined ? [] : [{ key: 'batch', value: values.batch, where: '--batch' }]),
-    ...given.map(({ text, at }) => ({ key: text.slice(0, at), value: text.slice(at + 1), where: '--set' })),
-  ]);
+function optionsOf(size: string): Promise<Options> {
+  const { config, batch, set } = values;
+  return resolveOptions('stylegan2', stylegan2, { flags: { config, size, batch, augment: 'none' }, set });
 }
 
 /** Seconds that `steps` steps take here and in PyTorch: medians of the rounds. */

@@ -22,7 +22,7 @@ test('its figures without PyTorch', () => {
 test.each([
   [['--rounds', '0'], /^bench: --rounds 0 is not possible; give a whole number from 1 on\n$/],
   [['--size', '48'], /^StyleGAN2: size 48 is no power of two from 8 to 1024\n$/],
-  [['--set', 'lr'], /^bench: --set lr is not possible; give KEY=VALUE\n$/],
+  [['--set', 'lr'], /^--set lr: write --set key=value\n$/],
 ])('%j is refused with one line', (args, message) => {
   const { status, stdout, stderr } = bench(...args);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
