@@ -51,7 +51,7 @@ try {
   const networks = readNetworks();
   const rows = [
     ...(await distanceRows('generator-32', networks.generator, networks.trunk)),
-    ...(await partRows('generator-32', networks)),
+    ...(await partRows(networks)),
     ...(await distanceRows('generator-64', networks.generator64, networks.trunk)),
     ...(await recognitionRows(networks)),
   ];
@@ -108,13 +108,14 @@ async function distanceRows(network: string, generator: Generator, trunk: LpipsL
   ];
 }
 
-/** What the parser finds in samples, in real faces, and what is in these. */
-async function partRows(network: string, { generator, parser }: Networks): Promise<Row[]> {
+/** What the parser, which is of 32 pixels, finds in samples and in real faces, and what is in these. */
+async function partRows({ generator, parser }: Networks): Promise<Row[]> {
   const find = async (images: measure.Images) => measure.parsedMaps(device, parser, images, count);
   const maps = await find(measure.samplesOf(device, generator));
   const found = measure.foundParts(maps);
   const foundInReal = measure.foundParts(await find(measure.realImages(device)));
   const labelled = measure.foundParts(await measure.exactMaps(device, count));
+  const network = 'generator-32';
   const parts = 'skin, mouth and both eyes';
   return [
     { network, what: `${parts} found`, value: found.eyes, wanted: { atLeast: 0.95 } },

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
+import { isCpuDriver } from '../runtime/adapter.ts';
 import { Device } from '../runtime/device.ts';
 import { variantText } from '../runtime/variants.ts';
 import { commonDefaults } from '../train/options.ts';
 import { BUDGET, parseBudget } from '../train/tune/budget.ts';
 import { TuningCache } from '../train/tune/cache.ts';
-import { head, rankingTransfers, rowOf, summary, totalOf } from '../train/tune/text.ts';
+import { head, rowOf, summary, totalOf } from '../train/tune/text.ts';
 import { type TunedClass, type Tuning, tuneRecipe } from '../train/tune/tune.ts';
 import type { Verb } from './main.ts';
 import { dashed, resolveOptions } from './options.ts';
@@ -113,7 +114,7 @@ function summaryText(device: Device, cache: TuningCache, tuning: Tuning): string
 function report(device: Device, cache: TuningCache, { classes, left }: Tuning): object {
   const { name, driver, kind } = device.adapter;
   return {
-    adapter: { name, driver, kind, rankingTransfers: rankingTransfers(name) },
+    adapter: { name, driver, kind, rankingTransfers: !isCpuDriver(name) },
     file: cache.path,
     total: totalOf(classes),
     left,

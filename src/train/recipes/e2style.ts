@@ -82,7 +82,7 @@ class E2StyleTraining implements Training {
     const { size, batch, seed } = options as Record<string, number>;
     const stages = stagesOf(options);
     if (!SIZES.includes(size)) {
-      throw new UserError(`--size ${size}: the package has a generator for ${SIZES.join(' and ')} pixels only`);
+      throw new UserError(`--size ${size}: the package has loss networks for ${SIZES.join(' and ')} pixels only`);
     }
     const source = await openSource({ device, data: String(options.data), size, batch, seed, message });
     const networks = await loadNetworks(device, {

@@ -52,13 +52,8 @@ export function summary({ classes, left, known }: Tuning, { adapter, kept, more 
   if (known > 0) lines.push(`measured before: ${counted(known)}`);
   if (left.length > 0) lines.push(`not begun, with the variants as they were: ${counted(left.length)}; ${more}`);
   if (classes.length > 0) lines.push(kept);
-  if (!rankingTransfers(adapter)) lines.push(`${adapter} computes on the CPU: its ranking does not transfer to GPUs`);
+  if (isCpuDriver(adapter)) lines.push(`${adapter} computes on the CPU: its ranking does not transfer to GPUs`);
   return lines;
 }
 
 const counted = (classes: number) => (classes === 1 ? '1 class' : `${classes} classes`);
-
-/** Whether what is fastest on the adapter of this name may be on others: a CPU driver's ranking is no GPU's. */
-export function rankingTransfers(adapter: string): boolean {
-  return !isCpuDriver(adapter);
-}
