@@ -75,14 +75,7 @@ describe('a folder', () => {
 
   test('is cleaned of what a killed writer of a file left, when it is written an hour later', async () => {
     const folder = await makeFolder('leftovers');
-    const script = path.join(scratch, 'dies.mjs');
-    await build({
-      stdin: { contents: killed, resolveDir: process.cwd(), loader: 'ts' },
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      outfile: script,
-    });
+    const script = await scriptOf('dies.mjs', killed);
     const child = spawn(process.execPath, [script, folder.path], { stdio: 'inherit' });
     await new Promise(resolve => child.once('close', resolve));
     const [leftover, ...others] = await folder.list();
@@ -157,14 +150,7 @@ describe('an atomic folder', () => {
 
   test('survives SIGKILL at any instant: the newest complete folder is whole', { timeout: 120_000 }, async () => {
     const parent = await makeFolder('killed');
-    const script = path.join(scratch, 'writer.mjs');
-    await build({
-      stdin: { contents: writer, resolveDir: process.cwd(), loader: 'ts' },
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      outfile: script,
-    });
+    const script = await scriptOf('writer.mjs', writer);
     let newest = -1;
     let cutInTheMiddle = 0;
     // On a busy machine the writer gets to less in a round, and more rounds are needed for kills that hit something.
@@ -213,6 +199,14 @@ const killed = `
     process.kill(process.pid, 'SIGKILL');
   })());
 `;
+
+/** The path of a program, bundled so that Node runs it. */
+async function scriptOf(name: string, contents: string): Promise<string> {
+  const outfile = path.join(scratch, name);
+  const stdin = { contents, resolveDir: process.cwd(), loader: 'ts' } as const;
+  await build({ stdin, bundle: true, platform: 'node', format: 'esm', outfile });
+  return outfile;
+}
 
 const firstOutput = (child: ChildProcess): Promise<void> =>
   new Promise((resolve, reject) => {

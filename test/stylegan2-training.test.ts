@@ -22,7 +22,7 @@ import { dLogisticReal, r1Penalty } from '../src/train/adversarial.ts';
 import { Adam } from '../src/train/optimizers.ts';
 import { assignOptions } from '../src/train/options.ts';
 import type { ImageSource } from '../src/train/recipes/common.ts';
-import { MicroBatches } from '../src/train/recipes/stylegan2/microBatches.ts';
+import { MicroBatches, type PhaseResult } from '../src/train/recipes/stylegan2/microBatches.ts';
 import { loadStart } from '../src/train/recipes/stylegan2/start.ts';
 import { stylegan2 } from '../src/train/recipes/stylegan2.ts';
 import { StepWords } from '../src/train/ring.ts';
@@ -79,6 +79,26 @@ function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance 
 describe('gradient accumulation', () => {
   const IMAGES = 8;
 
+  /** Makes a step of one phase, which computes each of the batches in a round: its losses, and the step's gate. */
+  function runPhase(
+    microBatches: MicroBatches,
+    optimizer: Adam,
+    batches: readonly Tensor[],
+    compute: (batch: Tensor) => PhaseResult,
+  ) {
+    const { device } = gpu;
+    const [words, current] = [new StepWords(device), device.keep(device.empty(batches[0].shape))];
+    const images = (round: number) => {
+      device.copy(batches[round], current);
+      return current;
+    };
+    const phase = <T>(name: string, body: () => T): T => device.scope(name, body);
+    microBatches.prepare(1);
+    words.begin(1);
+    const only = { name: 'phase', optimizer, losses: ['loss'], images, compute: (own?: Tensor) => compute(own!) };
+    return { losses: microBatches.run(only, { step: 1, ...words, phase }), gate: words.gate };
+  }
+
   /** The loss and gradients of 8 images in rounds of the given ones. */
   async function accumulated(mbstdGroup: number, rounds: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const { device } = gpu;
@@ -86,31 +106,14 @@ describe('gradient accumulation', () => {
     initialize(network, device, { seed: 3 });
     const optimizer = new Adam(network);
     const microBatches = new MicroBatches(device, rounds.length, device.keep(device.tensor([0], [1])));
-    const words = new StepWords(device);
     const all = Float32Array.from({ length: IMAGES * 192 }, (_, i) => v(i, 5));
     const values = rounds.map(indices => indices.flatMap(i => [...all.subarray(i * 192, (i + 1) * 192)]));
     const batches = values.map((own, k) => device.keep(device.tensor(own, [rounds[k].length, 3, 8, 8])));
-    const images = device.keep(device.empty(batches[0].shape));
-    microBatches.prepare(1);
     return read(() => {
-      words.begin(1);
-      const phase = <T>(name: string, body: () => T): T => device.scope(name, body);
-      const { loss } = microBatches.run(
-        {
-          name: 'phase',
-          optimizer,
-          losses: ['loss'],
-          images(round) {
-            device.copy(batches[round], images);
-            return images;
-          },
-          compute(own) {
-            const loss = dLogisticReal(network.forward(own!));
-            return { loss, gradients: ops.grad(loss, optimizer.variables), logged: [loss] };
-          },
-        },
-        { step: 1, ...words, phase },
-      );
+      const { loss } = runPhase(microBatches, optimizer, batches, images => {
+        const loss = dLogisticReal(network.forward(images));
+        return { loss, gradients: ops.grad(loss, optimizer.variables), logged: [loss] };
+      }).losses;
       return [loss, ...optimizer.gradients];
     });
   }
@@ -153,31 +156,15 @@ describe('gradient accumulation', () => {
     const optimizer = new Adam(network);
     const microBatches = new MicroBatches(device, rounds.length, device.keep(device.tensor([0.1], [1])), half);
     const each = rounds.map(round => device.keep(device.tensor(round, [2])));
-    const [current, value, rate] = [[0, 0], [0], [1]].map(own => device.keep(device.tensor(own, [own.length])));
-    const words = new StepWords(device);
-    microBatches.prepare(1);
-    device.scope('step', () => {
-      words.begin(1);
-      const phase = <T>(name: string, body: () => T): T => device.scope(name, body);
-      microBatches.run(
-        {
-          name: 'phase',
-          optimizer,
-          losses: ['loss'],
-          images(round) {
-            device.copy(each[round], current);
-            return current;
-          },
-          compute(own) {
-            const [loss, gradient] = ops.split(own!, [1, 1], 0);
-            defer([loss], gate => updateRunningAverage(value, loss, rate, gate));
-            return { loss, gradients: [gradient], logged: [loss] };
-          },
-        },
-        { step: 1, ...words, phase },
-      );
-    });
-    const [[gate], seen] = [await device.readU32(words.gate), await value.item()];
+    const [value, rate] = [0, 1].map(own => device.keep(device.tensor([own], [1])));
+    const step = device.scope('step', () =>
+      runPhase(microBatches, optimizer, each, own => {
+        const [loss, gradient] = ops.split(own, [1, 1], 0);
+        defer([loss], gate => updateRunningAverage(value, loss, rate, gate));
+        return { loss, gradients: [gradient], logged: [loss] };
+      }),
+    );
+    const [[gate], seen] = [await device.readU32(step.gate), await value.item()];
     return { gate, seen, moved: await optimizer.variables[0].item() };
   }
 
