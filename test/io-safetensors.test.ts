@@ -119,7 +119,7 @@ describe('safetensors', () => {
     ['{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}', 8, 'not JSON'],
     ['[]', 0, 'wanted an object'],
     ['{"a":5}', 0, "'a' has the entry 5"],
-    ['{"a":{"dtype":"F8","shape":[2],"data_offsets":[0,8]}}', 8, `'a' has the dtype "F8", wanted one of F32`],
+    ['{"a":{"dtype":"F8","shape":[2],"data_offsets":[0,8]}}', 8, `'a' has the dtype "F8", wanted one of F64, F32`],
     ['{"a":{"dtype":"toString","shape":[2],"data_offsets":[0,8]}}', 8, 'dtype'],
     ['{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}', 8, "'a' has the shape [-2]"],
     ['{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,6]}}', 6, 'shape'],
@@ -164,6 +164,21 @@ describe('safetensors', () => {
     const found = read(bytes);
     expect([...found.get('h')!.data()]).toEqual([1, -10, Number.POSITIVE_INFINITY]);
     expect([...found.get('o')!.data()]).toEqual([1, 0]);
+  });
+
+  test('reads doubles and small integers, which PyTorch writes and wgrad does not', () => {
+    const entries = [
+      '"d":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}',
+      '"s":{"dtype":"I16","shape":[2],"data_offsets":[8,12]}',
+      '"c":{"dtype":"I8","shape":[4],"data_offsets":[12,16]}',
+    ];
+    const bytes = file(`{${entries}}`, 16);
+    bytes.set(
+      [...new Uint8Array(Float64Array.of(0.1).buffer), 0x2c, 1, 0xff, 0xff, 1, 0xff, 0x7f, 0x80],
+      bytes.length - 16,
+    );
+    const found = read(bytes);
+    expect(['d', 's', 'c'].map(key => [...found.get(key)!.data()])).toEqual([[0.1], [300, -1], [1, -1, 127, -128]]);
   });
 
   test('stores f32 in half precision on request, and nothing that it cannot hold', () => {

@@ -547,7 +547,14 @@ describe('a training of others’ weights', () => {
     ]);
     await refused(
       write('deep.safetensors', [...g, ...deep]),
-      /deep\.safetensors: a generator with 3 mapping layers, the training's has 2; give --set mappingLayers=3$/,
+      /deep\.safetensors: a generator with 3 mapping layers, the training's has 2$/,
+    );
+    const f = { model: 'f', size: 32, fmaps: 0.001 };
+    const { training: shallow } = await created({ ...f, mappingLayers: 2 });
+    await refused(
+      write('shallow.safetensors', await part(shallow.modules.average, 'g_ema.')),
+      /: a generator with 2 mapping layers, the training's has 8; give --set model=f --set mappingLayers=2$/,
+      f,
     );
     const limited = join(root, 'limited.safetensors');
     const metadata = { 'wgrad.kind': 'stylegan2', 'g_ema.conv_clamp': '256' };

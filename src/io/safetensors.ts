@@ -9,19 +9,15 @@
  */
 import { UserError } from './errors.ts';
 import { floatToHalf } from './half.ts';
-import { byteCount, elementCount, isCounts, typed } from './storedTensor.ts';
+import { BYTES_PER_ELEMENT, byteCount, type ElementType, elementCount, isCounts, typed } from './storedTensor.ts';
 
-/** Those that wgrad writes, or computes with. */
-const DTYPES = ['F32', 'F16', 'BF16', 'U32', 'I32', 'I64', 'U8', 'BOOL'] as const;
-
-export type SafetensorsDtype = (typeof DTYPES)[number];
 export type SafetensorsData = Float32Array | Uint32Array | Int32Array | BigInt64Array | Uint8Array;
 
 export interface SafetensorsEntry {
-  readonly dtype: SafetensorsDtype;
+  readonly dtype: ElementType;
   readonly shape: readonly number[];
   /** F32, F16 and BF16 as Float32Array, the others as they are, BOOL as bytes. A view of the file where that can be. */
-  data(): SafetensorsData;
+  data(): ReturnType<typeof typed>;
 }
 
 /** A tensor to be written; its type follows from the array's: F32, U32, I32, I64 or U8. */
@@ -44,7 +40,7 @@ export function readSafetensors(bytes: Uint8Array, options: { name: string }): M
   const entries = checkedEntries(header, bytes.length - dataStart, options.name);
   return new Map(
     entries.map(({ key, dtype, shape, begin, end }) => {
-      const data = () => typed(dtype, bytes.subarray(dataStart + begin, dataStart + end)) as SafetensorsData;
+      const data = () => typed(dtype, bytes.subarray(dataStart + begin, dataStart + end));
       return [key, { dtype, shape, data }];
     }),
   );
@@ -132,7 +128,7 @@ export function checkedEntries(
 }
 
 interface CheckedEntry {
-  dtype: SafetensorsDtype;
+  dtype: ElementType;
   shape: number[];
   begin: number;
   end: number;
@@ -171,7 +167,7 @@ function checkedEntry(key: string, value: unknown, name: string): CheckedEntry {
   };
   if (!isRecord(value)) return fail('the entry', value, 'an object');
   const { dtype, shape, data_offsets: offsets } = value;
-  if (!isDtype(dtype)) return fail('the dtype', dtype, `one of ${DTYPES.join(', ')}`);
+  if (!isDtype(dtype)) return fail('the dtype', dtype, `one of ${Object.keys(BYTES_PER_ELEMENT).join(', ')}`);
   if (!isCounts(shape)) return fail('the shape', shape, 'an array of whole numbers');
   if (!isCounts(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
     return fail('the data_offsets', offsets, '[begin, end]');
@@ -204,7 +200,7 @@ function duplicateKey(json: string): string | undefined {
   return undefined;
 }
 
-function dtypeOf(data: SafetensorsData): SafetensorsDtype {
+function dtypeOf(data: SafetensorsData): ElementType {
   if (data instanceof Float32Array) return 'F32';
   if (data instanceof Uint32Array) return 'U32';
   if (data instanceof Int32Array) return 'I32';
@@ -218,7 +214,8 @@ function checkedHalf(key: string, data: Float32Array): Uint16Array {
   return halves;
 }
 
-const isDtype = (value: unknown): value is SafetensorsDtype => DTYPES.some(dtype => dtype === value);
+const isDtype = (value: unknown): value is ElementType =>
+  typeof value === 'string' && Object.hasOwn(BYTES_PER_ELEMENT, value);
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -29,6 +29,9 @@ export interface StyleGan2Config {
 export const architectures = ['resnet', 'orig', 'skip'] as const;
 export type Architecture = (typeof architectures)[number];
 
+/** Components of w in configuration F. */
+export const F_W_DIM = 512;
+
 /**
  * Configuration F of Karras et al. 2020 (arXiv 1912.04958): min(⌊base / r⌋, 512) channels at resolution r, 8 mapping
  * layers. A base of 16384 gives the half-width networks.
@@ -36,7 +39,7 @@ export type Architecture = (typeof architectures)[number];
 export function configF(size: number, base = 32768): StyleGan2Config {
   const channels: Record<number, number> = {};
   for (let r = 4; r <= size; r *= 2) channels[r] = Math.min(Math.floor(base / r), 512);
-  return { size, channels, wDim: 512, mappingLayers: 8 };
+  return { size, channels, wDim: F_W_DIM, mappingLayers: 8 };
 }
 
 function small(widths: readonly number[], wDim: number, mappingLayers: number): StyleGan2Config {

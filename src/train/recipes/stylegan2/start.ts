@@ -6,7 +6,7 @@ import { readValues } from '../../../io/storedTensor.ts';
 import type { Foreign } from '../../../models/foreign/kinds.ts';
 import { foreignState, readForeign } from '../../../models/foreign/read.ts';
 import { loadStateDict, type StateDict } from '../../../models/module.ts';
-import type { StyleGan2Config } from '../../../models/stylegan2/config.ts';
+import { F_W_DIM, type StyleGan2Config } from '../../../models/stylegan2/config.ts';
 import type { Discriminator } from '../../../models/stylegan2/discriminator.ts';
 import type { Generator } from '../../../models/stylegan2/generator.ts';
 import { inferConfig } from '../../../models/stylegan2/inference.ts';
@@ -73,9 +73,9 @@ function refuseMisfit(tensors: StateDict, config: StyleGan2Config, { metadata }:
   }
   if (found.mappingLayers !== config.mappingLayers) {
     const [layers, wanted] = [found.mappingLayers, config.mappingLayers];
-    throw new UserError(
-      `${source}: a generator with ${layers} mapping layers, the training's has ${wanted}; give --set mappingLayers=${layers}`,
-    );
+    // The small networks have as many as they are named with.
+    const remedy = found.wDim === F_W_DIM ? `; give --set model=f --set mappingLayers=${layers}` : '';
+    throw new UserError(`${source}: a generator with ${layers} mapping layers, the training's has ${wanted}${remedy}`);
   }
   const limit = metadata['g_ema.conv_clamp'];
   if (limit !== undefined && Number(limit) !== config.convClamp) {
