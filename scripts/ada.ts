@@ -2,7 +2,7 @@
  * Trains StyleGAN2 on few images, without and with adaptive discriminator augmentation, and prints what that changes.
  *
  *     node scripts/run.mjs scripts/ada.ts [--images 2000] [--model tiny32|small32|demo32] [--steps 8000] [--every 1000] [--batch 8]
- *                                         [--kimg 50] [--out runs/ada] [--adapter NAME]
+ *                                         [--kimg 50] [--gamma 0.01] [--out runs/ada] [--adapter NAME]
  *
  * A line every so many steps: r = mean sign(D) on real images in the steps since the last line, on others that the
  * training never sees, the probability p of the augmentations, and the metrics of the generator's average against those
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     every: { type: 'string', default: '1000' },
     batch: { type: 'string', default: '8' },
     kimg: { type: 'string', default: '50' },
+    gamma: { type: 'string', default: '0.01' }, // of `cifar`, also 32 pixels; `small` has 0.3, under which nothing overfits this soon
     out: { type: 'string', default: 'runs/ada' },
     adapter: { type: 'string' },
   },
@@ -74,7 +75,7 @@ async function writeFaces(folder: string, count: number): Promise<void> {
 
 /** Trains up to a step, from where the run is, and prints a line; nothing where the run is farther. */
 async function piece(augment: string, to: number): Promise<void> {
-  const set = { data, model: values.model, augment, augmentKimg: values.kimg, batch, steps: to, sampleEvery: 0 };
+  const set = { data, model: values.model, augment, augmentKimg: values.kimg, gamma: values.gamma, batch, steps: to, sampleEvery: 0 };
   const given = Object.entries(set).map(([key, value]) => ({ key, value, where: `--${key}` }));
   const options = assignOptions('stylegan2', stylegan2, given);
   const path = join(values.out, `${values.model}-${values.images}-${augment}`);
