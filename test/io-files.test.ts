@@ -175,6 +175,21 @@ describe('an atomic folder', () => {
   });
 });
 
+test('a file of the package is looked for up to its root, not above', async () => {
+  await makeFolder('outer/package/dist');
+  const bundle = await scriptOf(
+    'outer/package/dist/find.mjs',
+    "export { packageFile } from './src/io/packageFile.node.ts'",
+  );
+  const { packageFile } = (await import(bundle)) as { packageFile(...names: string[]): string | undefined };
+  const outer = await makeFolder('outer');
+  for (const file of ['package/package.json', 'package/weights/own', 'weights/own', 'weights/other']) {
+    await outer.write(file, '');
+  }
+  expect(packageFile('weights', 'own')).toBe(path.join(scratch, 'outer/package/weights/own'));
+  expect(packageFile('weights', 'other')).toBeUndefined();
+});
+
 /** Writes step after step where the newest complete one left off, keeps three, and prints when it begins. */
 const writer = `
   import { completeFolders, openFolder, removeCompleteFolder, writeFolderAtomically } from './src/io/files.ts';
