@@ -33,7 +33,8 @@ class Thread {
   private next = 0;
 
   constructor(file: string) {
-    this.worker = new Worker(file);
+    // The process's flags are not for a file: with --input-type, node refuses one.
+    this.worker = new Worker(file, { execArgv: [] });
     this.worker.on('message', (result: TaskResult) => this.answer(result));
     this.worker.on('error', error => this.fail(error));
     this.worker.unref();
