@@ -22,7 +22,7 @@ import { BATCH, inBatches } from './networks.ts';
 /** Images [count, 3, S, S] in [-1, 1], from the number `first` on. */
 export type Images = (first: number, count: number) => Tensor;
 
-/** Pixels of what the parser and the recognition networks see. */
+/** Pixels of faces where nothing else is said: the recognition networks see them in 24. */
 export const SIZE = 32;
 
 /** Held-out faces, from the number `offset` on. */
@@ -64,7 +64,7 @@ export async function distances(device: Device, a: Features, b: Features): Promi
 /** What is computed differs from call to call, so nothing is recorded. */
 const eager: Compute = async (_, body) => body();
 
-/** Shares of label maps [N, 32, 32] in which skin and mouth are found, and both eyes. */
+/** Shares of label maps [N, S, S] in which skin and mouth are found, and both eyes. */
 export interface FoundParts {
   /** Both eyes by their own classes. */
   readonly eyes: number;
@@ -73,9 +73,9 @@ export interface FoundParts {
 }
 
 /** A part is found if `least` pixels are of its class; the mouth, if they are of its inside or of a lip. */
-export function foundParts(maps: ArrayLike<number>, least = 1, pixels = SIZE * SIZE): FoundParts {
+export function foundParts(maps: ArrayLike<number>, images: number, least = 1): FoundParts {
   const id = (name: (typeof FACE_CLASSES)[number]) => FACE_CLASSES.indexOf(name);
-  const images = maps.length / pixels;
+  const pixels = maps.length / images;
   let [eyes, eyesOrGlasses] = [0, 0];
   for (let n = 0; n < images; n++) {
     const area = new Uint32Array(FACE_CLASSES.length);
@@ -89,20 +89,23 @@ export function foundParts(maps: ArrayLike<number>, least = 1, pixels = SIZE * S
   return { eyes: eyes / images, eyesOrGlasses: eyesOrGlasses / images };
 }
 
-/** The parser's label maps of images, [count, 32, 32]. */
+/** The parser's label maps of images of `size` pixels, [count, size, size]. */
 export async function parsedMaps(
   device: Device,
   parser: ParsingUNet,
   images: Images,
-  count: number,
+  { count, size }: { readonly count: number; readonly size: number },
 ): Promise<Uint8Array> {
-  const { values } = await inBatches(device, count, (first, size) => parser.forward(images(first, size)));
-  return labelMap(values, [count, FACE_CLASSES.length, SIZE, SIZE]);
+  const { values } = await inBatches(device, count, (first, rows) => parser.forward(images(first, rows)));
+  return labelMap(values, [count, FACE_CLASSES.length, size, size]);
 }
 
 /** The exact label maps of the held-out faces. */
-export function exactMaps(device: Device, count: number): Promise<Uint32Array> {
-  return device.scope('exact maps', () => device.readU32(renderFaces(device, heldOutFaces(0, count), SIZE).labels));
+export function exactMaps(
+  device: Device,
+  { count, size }: { readonly count: number; readonly size: number },
+): Promise<Uint32Array> {
+  return device.scope('exact maps', () => device.readU32(renderFaces(device, heldOutFaces(0, count), size).labels));
 }
 
 export function parsingScore(predicted: ArrayLike<number>, truth: ArrayLike<number>) {

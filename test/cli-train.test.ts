@@ -229,7 +229,7 @@ describe('bad input is one line that says what, where and what to do; code 2; no
     ['an adapter that is not there', ['train', 'perceptual', '--adapter', 'voodoo'], /voodoo/],
     ['the absolute method without threshold', ['train', STAGES, '--abort', 'paper-absolute'], /--threshold/],
     ['an unknown preset', ['train', STAGES, '--abort', 'sometimes'], /'sometimes'; choose one of off, paper-relative/],
-    ['a size without loss networks', ['train', 'e2style', '--size', '64'], /has loss networks for 32 pixels only/],
+    ['a size without loss networks', ['train', 'e2style', '--size', '128'], /loss networks for 32 and 64 pixels only/],
     ['a size that no network has', ['train', 'stylegan2', '--size', '48'], /size 48 is no power of two from 8 to 1024/],
     ['a configuration that is not there', ['train', 'stylegan2', '--config', 'huge'], /config: there is no 'huge'/],
     ['no file of weights', ['train', 'stylegan2', '--from', 'none.pt'], /There is no file none\.pt: check the path/],

@@ -252,19 +252,8 @@ describe('what a file says of itself is not believed', () => {
     );
 
   test.each([
-    ...[
-      'stylegan2',
-      'psp',
-      'e4e',
-      'restyle',
-      'e2style',
-      'hyperstyle',
-      'recognition',
-      'parsing',
-      'lpips',
-      'lpips-linear',
-    ],
-    ...['inception', 'direction', 'ganspace'],
+    ...['stylegan2', 'psp', 'e4e', 'restyle', 'e2style', 'hyperstyle', 'recognition', 'parsing'],
+    ...['lpips', 'lpips-linear', 'lpips-like', 'inception', 'direction', 'ganspace'],
   ])('a kind that its tensors are not: %s', async kind => {
     await expect(forged({ 'wgrad.kind': kind })).rejects.toThrow('but its tensors are of something else');
   });
@@ -457,6 +446,8 @@ describe("wgrad's own files", () => {
     expect([generator.kind, generator.about]).toEqual(['stylegan2', 'g_ema of 32 pixels, from rosinality']);
     expect((await readForeign(join(weights, 'recognition-24.safetensors'))).kind).toBe('recognition');
     expect((await readForeign(join(weights, 'parsing-32.safetensors'))).kind).toBe('parsing');
+    const trunk = await readForeign(join(weights, 'perceptual-32.safetensors'));
+    expect([trunk.kind, trunk.about]).toEqual(['lpips-like', '8 to 64 channels']);
     const state = await foreignState(generator, 'g_ema.');
     expect(state.get('input.input')!.data).toHaveLength(64 * 16);
   });

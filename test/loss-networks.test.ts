@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { writeSafetensors } from '../src/io/safetensors.ts';
 import { type StoredTensor, tensorOf } from '../src/io/storedTensor.ts';
 import { streamTorch } from '../src/io/torch/write.ts';
-import { Lpips } from '../src/models/lpips.ts';
-import { readStateDict, release } from '../src/models/module.ts';
+import { Lpips, LpipsLike, type PerceptualDistance } from '../src/models/lpips.ts';
+import { initialize, readStateDict, release } from '../src/models/module.ts';
+import { random } from '../src/runtime/kernels/random.ts';
 import { openLpips, openParsing, openRecognition } from '../src/train/recipes/lossNetworks.ts';
 import { useDevice } from './device.ts';
 
@@ -49,6 +51,7 @@ describe('loss networks of files', () => {
         ).toBe(true);
       }
       expect([...state.get('scaling_layer.shift')!.data]).toEqual([...Float32Array.of(-0.03, -0.088, -0.188)]);
+      expect(lpips.title).toBe('LPIPS');
       release(lpips);
     }
     await expect(openLpips(context.device, trunk)).rejects.toThrow(
@@ -56,6 +59,23 @@ describe('loss networks of files', () => {
     );
     await expect(openLpips(context.device, `${trunk},${join(fixtures, 'lpips-alex.pth')}`)).rejects.toThrow(
       'the model wants [64, 3, 11, 11]',
+    );
+  });
+
+  test('LPIPS-like(self) of a run, by its own width, under its own title', async () => {
+    const { device } = context;
+    const trained = new LpipsLike({ width: 4 });
+    initialize(trained, device, { seed: 3 });
+    const file = join(folder, 'perceptual.safetensors');
+    writeFileSync(file, Buffer.concat(writeSafetensors(await readStateDict(trained))));
+    const network = await openLpips(device, file);
+    expect(network.title).toBe('LPIPS-like(self)');
+    const step = device.tensor([0], [1], 'u32');
+    const [a, b] = [1, 2].map(seed => random(device, [1, 3, 64, 64], 'uniform', { seed, stream: 'images', step }));
+    const distance = (of: PerceptualDistance) => of.distance(of.features(a), of.features(b)).read();
+    expect(await distance(network)).toEqual(await distance(trained));
+    await expect(openLpips(device, `${file},${file}`)).rejects.toThrow(
+      'found trunk of LPIPS-like(self) and trunk of LPIPS-like(self); give LPIPS',
     );
   });
 

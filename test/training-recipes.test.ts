@@ -61,6 +61,7 @@ test.each([
   ['parsing', { steps: 4, batch: 4, featureScale: 16 }],
   ['perceptual', { steps: 4, batch: 4, width: 4 }],
   ['e2style', { steps: 3, batch: 2, abort: 'off', abortAt: '3' }],
+  ['e2style', { size: 64, steps: 2, batch: 4, stages: 2, abort: 'off' }],
 ] as const)('%s %o: recorded steps equal those made as they are written, bit for bit', async (recipe, options) => {
   const settings = { ...options, sampleEvery: 0 };
   const names = ['recorded', 'eager'].map(

@@ -1,4 +1,4 @@
-/** The generators and discriminators of weights/: `npm run gates` measures them on more images. */
+/** The generators, discriminators and parsing networks of weights/: `npm run gates` measures them on more images. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import * as measure from '../scripts/gateMeasures.ts';
@@ -6,6 +6,7 @@ import { readNetwork } from '../scripts/networks.ts';
 import * as ops from '../src/autograd/index.ts';
 import { LpipsLike } from '../src/models/lpips.ts';
 import { initialize } from '../src/models/module.ts';
+import { ParsingUNet } from '../src/models/parsing.ts';
 import { presets } from '../src/models/stylegan2/config.ts';
 import { Discriminator } from '../src/models/stylegan2/discriminator.ts';
 import { Generator } from '../src/models/stylegan2/generator.ts';
@@ -43,4 +44,12 @@ test.each([
   };
   const [ofFaces, ofSamples, ofNoise] = await Promise.all(Object.values(images).map(logit));
   expect(Math.min(ofFaces, ofSamples)).toBeGreaterThan(ofNoise + 1);
+});
+
+test.each([32, 64])('parsing-%i marks the parts of unseen faces', async size => {
+  const { device } = use;
+  const parser = readNetwork(device, new ParsingUNet({ featureScale: 8 }), { folder, file: `parsing-${size}` });
+  const some = { count: COUNT, size };
+  const found = await measure.parsedMaps(device, parser, measure.realImages(device, { size }), some);
+  expect(measure.parsingScore(found, await measure.exactMaps(device, some)).mean).toBeGreaterThan(0.7);
 });

@@ -37,7 +37,8 @@ const FLAGS: Record<string, string> = {
   abortAt: 'steps at which a stage is dropped whatever the losses, as 300,350',
   threshold: 'the loss that paper-absolute compares with',
   window: 'steps of a mean that robust decides by',
-  lpipsFile: 'LPIPS, or torchvision trunk and linear layers as alexnet.pth,alex.pth, for the loss',
+  lpipsFile:
+    'LPIPS, torchvision trunk and linear layers as alexnet.pth,alex.pth, or a trunk of recipe perceptual, for the loss',
   idFile: 'face recognition network for the loss',
   parsingFile: 'face parsing network for the loss',
 };

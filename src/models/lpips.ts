@@ -5,6 +5,8 @@ import { type Init, Module, type Parameter } from './module.ts';
 
 /** A perceptual distance between images, from the features of a convolutional trunk. */
 export interface PerceptualDistance extends Module {
+  /** What the distance may be called: that of a trunk that the project trained itself does not compare with others. */
+  readonly title: string;
   /** The maps [N, C, H, W] of images [N, 3, H, W] in [-1, 1] that are compared. */
   features(images: Tensor): Tensor[];
   /** The distance of two images' features, [N]. */
@@ -182,6 +184,7 @@ class LinLayer extends Module {
  * loaded; keys are theirs: net.slice1.0.weight, lin0.model.1.weight, scaling_layer.shift.
  */
 export class Lpips extends Module implements PerceptualDistance {
+  readonly title = 'LPIPS';
   private readonly scaling = this.child('scaling_layer', new ScalingLayer());
   private readonly net: Trunk;
   private readonly lin: LinLayer[];
@@ -207,6 +210,8 @@ export class Lpips extends Module implements PerceptualDistance {
  * do not compare with published LPIPS. The state is the trunk's.
  */
 export class LpipsLike extends VggLike implements PerceptualDistance {
+  readonly title = 'LPIPS-like(self)';
+
   features(images: Tensor): Tensor[] {
     return this.taps(images);
   }

@@ -13,6 +13,7 @@ export const KINDS = {
   parsing: 'face parsing U-Net',
   lpips: 'LPIPS',
   'lpips-linear': 'LPIPS linear layers',
+  'lpips-like': 'trunk of LPIPS-like(self)',
   alexnet: 'AlexNet trunk',
   vgg16: 'VGG-16 trunk',
   squeezenet: 'SqueezeNet 1.1 trunk',

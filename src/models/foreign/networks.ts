@@ -2,7 +2,7 @@ import { UserError } from '../../io/errors.ts';
 import type { StoredTensor } from '../../io/storedTensor.ts';
 import { RecognitionNetwork, type RecognitionOptions } from '../arcface.ts';
 import { Inception } from '../inception.ts';
-import { Lpips, type LpipsNet } from '../lpips.ts';
+import { Lpips, LpipsLike, type LpipsNet } from '../lpips.ts';
 import { checkStateDict } from '../module.ts';
 import { ParsingUNet, type ParsingUNetOptions } from '../parsing.ts';
 import { modeOf, trunkOf } from './encoders.ts';
@@ -115,6 +115,19 @@ export function recogniseLpips(flat: Flat): Recognised | undefined {
   // Official files have each linear layer twice.
   const taken = [...own.keys()].filter(key => !key.startsWith('lins.') || tensors.size > 0);
   return recognised('lpips', `on ${net}`, prefix, tensors, taken);
+}
+
+/** The trunk that wgrad trains itself for LPIPS-like(self): `slice1.0.weight` … `slice5.22.bias`. */
+export function recogniseLpipsLike(flat: Flat): Recognised | undefined {
+  const { prefix, own } = stateDict(flat);
+  if (!own.has('slice1.0.weight') || !own.has('slice5.20.weight')) return undefined;
+  const width = lpipsLikeWidth(own);
+  checkStateDict(new LpipsLike({ width }), own, { source: flat.name });
+  return recognised('lpips-like', `${width} to ${8 * width} channels`, prefix, own, own.keys());
+}
+
+export function lpipsLikeWidth(tensors: Shapes): number {
+  return tensors.get('slice1.0.weight')!.shape[0];
 }
 
 /** The slice of LPIPS's trunk in which each of torchvision's layers lies, by its index. */

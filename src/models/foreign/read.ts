@@ -17,6 +17,7 @@ import { type Foreign, KINDS, type Kind, leftOut, type Recogniser } from './kind
 import {
   recogniseInception,
   recogniseLpips,
+  recogniseLpipsLike,
   recogniseParsing,
   recogniseRecognition,
   recogniseResNet,
@@ -30,6 +31,7 @@ const RECOGNISERS: readonly Recogniser[] = [
   recogniseRecognition,
   recogniseParsing,
   recogniseLpips,
+  recogniseLpipsLike,
   recogniseTrunk,
   recogniseResNet,
   recogniseInception,
@@ -114,6 +116,7 @@ const CHECKS: Partial<Record<Kind, Recogniser>> = {
   parsing: recogniseParsing,
   lpips: recogniseLpips,
   'lpips-linear': recogniseLpips,
+  'lpips-like': recogniseLpipsLike,
   inception: recogniseInception,
   direction: recogniseDirection,
   ganspace: recogniseGanSpace,

@@ -20,20 +20,17 @@ import type {
   Training,
 } from '../training.ts';
 import { type ImageSource, openSource, Schedule } from './common.ts';
-import { E2StyleEvaluation, perceptualName } from './e2styleEvaluation.ts';
-import { loadNetworks, type Networks } from './e2styleNetworks.ts';
+import { E2StyleEvaluation } from './e2styleEvaluation.ts';
+import { loadNetworks, type Networks, SHIPPED_SIZES } from './e2styleNetworks.ts';
 import { recognition24 } from './recognition.ts';
 
-/** The terms of the loss and their weights (E2Style's README): L = L2 + 0.8 LPIPS + 0.5 ID + 1 parsing. */
+/** The terms of the loss. A setting of the same name is the term's weight. */
 const TERMS = [
-  { name: 'l2', title: 'L2', weight: 1 },
-  { name: 'lpips', title: 'LPIPS-like(self)', weight: 0.8 },
-  { name: 'id', title: 'multi-layer ID', weight: 0.5 },
-  { name: 'parsing', title: 'multi-layer parsing', weight: 1 },
+  { name: 'l2', title: 'L2' },
+  { name: 'lpips', title: 'LPIPS' },
+  { name: 'id', title: 'multi-layer ID' },
+  { name: 'parsing', title: 'multi-layer parsing' },
 ] as const;
-
-/** Sizes that the package has a generator and loss networks for. */
-const SIZES = [32];
 
 /**
  * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its
@@ -53,6 +50,7 @@ export const e2style: Recipe = {
     abortAt: '',
     threshold: null,
     window: null,
+    // E2Style's README: L = L2 + 0.8 LPIPS + 0.5 ID + 1 parsing.
     l2: 1,
     lpips: 0.8,
     id: 0.5,
@@ -79,13 +77,17 @@ class E2StyleTraining implements Training {
   private readonly losses: { lpips: LpipsLoss; id: IdLoss; parsing: ParsingLoss };
 
   static async create({ device, options, message }: RecipeContext): Promise<E2StyleTraining> {
-    const { size, batch, seed } = options as Record<string, number>;
+    const { batch, seed } = options as Record<string, number>;
     const stages = stagesOf(options);
-    if (!SIZES.includes(size)) {
-      throw new UserError(`--size ${size}: the package has loss networks for ${SIZES.join(' and ')} pixels only`);
+    const size = SHIPPED_SIZES.find(size => size === options.size);
+    if (size === undefined) {
+      throw new UserError(
+        `--size ${options.size}: the package has generators and loss networks for ${SHIPPED_SIZES.join(' and ')} pixels only`,
+      );
     }
     const source = await openSource({ device, data: String(options.data), size, batch, seed, message });
     const networks = await loadNetworks(device, {
+      size,
       checkpointing: options.checkpointing === true,
       files: { lpips: String(options.lpipsFile), id: String(options.idFile), parsing: String(options.parsingFile) },
     });
@@ -95,7 +97,7 @@ class E2StyleTraining implements Training {
   private constructor(
     private readonly device: Device,
     private readonly options: Readonly<Options>,
-    stages: Omit<Stages, 'active' | 'dropLast'>,
+    stages: Omit<Stages, 'active' | 'dropLast' | 'terms'>,
     private readonly source: ImageSource,
     private readonly networks: Networks,
   ) {
@@ -131,7 +133,12 @@ class E2StyleTraining implements Training {
     this.losses = { lpips: new LpipsLoss(perceptual), id: new IdLoss(identity), parsing: new ParsingLoss(parser) };
     const { lpips, id, parsing } = this.losses;
     this.parts = { data: source, generator, 'loss.lpips': lpips, 'loss.id': id, 'loss.parsing': parsing };
-    this.stages = { ...stages, active: stages.initial, dropLast: () => this.dropLast() };
+    const terms = TERMS.map(({ name, title }) => ({
+      name,
+      title: name === 'lpips' ? perceptual.title : title,
+      weight: Number(options[name]),
+    }));
+    this.stages = { ...stages, terms, active: stages.initial, dropLast: () => this.dropLast() };
   }
 
   get waitedMs(): number | undefined {
@@ -243,7 +250,7 @@ function mapOutput({ latents, image, pooled }: StageOutput, f: (x: Tensor) => Te
 }
 
 /** How many stages there are, which monitor is obeyed, and which drops are scheduled. */
-function stagesOf(options: Readonly<Options>): Omit<Stages, 'active' | 'dropLast'> {
+function stagesOf(options: Readonly<Options>): Omit<Stages, 'active' | 'dropLast' | 'terms'> {
   const initial = Number(options.stages);
   if (!Number.isInteger(initial) || initial < 1)
     throw new UserError(`--stages ${options.stages}: give a whole number from 1 on`);
@@ -267,11 +274,6 @@ function stagesOf(options: Readonly<Options>): Omit<Stages, 'active' | 'dropLast
   return {
     initial,
     scheduledDrops,
-    terms: TERMS.map(term => ({
-      ...term,
-      title: term.name === 'lpips' ? perceptualName(options) : term.title,
-      weight: Number(options[term.name]),
-    })),
     lossName: (stage, term) => (term ? `stage${stage}/${term}` : `stage${stage}`),
     abortion: { preset, options: presetOptions(preset, overrides) },
   };

@@ -17,18 +17,13 @@ const SHOWN = 8;
 
 type Metric = 'l2' | 'lpips' | 'msssim' | 'id';
 
-/** Of which LPIPS has the name of its network. */
+/** Of which LPIPS has the title of its network. */
 const METRICS: readonly { key: Metric; name?: string; better: 'lower' | 'higher' }[] = [
   { key: 'l2', name: 'L2', better: 'lower' },
   { key: 'lpips', better: 'lower' },
   { key: 'msssim', name: 'MS-SSIM', better: 'higher' },
   { key: 'id', name: 'ID(self)', better: 'higher' },
 ];
-
-/** What distances may be called: those of networks that the project trained itself do not compare with others'. */
-export function perceptualName({ lpipsFile }: Readonly<Options>): string {
-  return lpipsFile === '' ? 'LPIPS-like(self)' : 'LPIPS';
-}
 
 /** What the stages of E2Style make of images that they were not trained on: sample grids, and the report's figures. */
 export class E2StyleEvaluation {
@@ -76,7 +71,7 @@ export class E2StyleEvaluation {
     };
     const metrics: MetricRow[] = METRICS.map(({ key, name, better }) => {
       const [baseline, ...rest] = values[key].map(statistic);
-      return { name: name ?? perceptualName(this.options), better, baseline, stages: rest };
+      return { name: name ?? this.networks.perceptual.title, better, baseline, stages: rest };
     });
     return {
       subtitle: `E2Style with ${stages} stages on ${source.about} at ${size}×${size} pixels.`,

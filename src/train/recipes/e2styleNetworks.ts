@@ -11,7 +11,12 @@ import { shippedNetwork } from './common.ts';
 import { openLpips, openParsing, openRecognition } from './lossNetworks.ts';
 import { recognition24 } from './recognition.ts';
 
-/** The networks of E2Style at 32 pixels. */
+/** Sizes that the package has a generator and loss networks for. */
+export const SHIPPED_SIZES = [32, 64] as const;
+
+export type ShippedSize = (typeof SHIPPED_SIZES)[number];
+
+/** The networks that E2Style inverts and is trained with. */
 export interface Networks {
   readonly generator: Generator;
   /** w̄ [D] */
@@ -31,28 +36,28 @@ export interface LossFiles {
   readonly parsing: string;
 }
 
-/** The networks, all but the encoders, on the device. */
+/** The networks for images of `size` pixels, all but the encoders, on the device. */
 export async function loadNetworks(
   device: Device,
-  { checkpointing, files }: CheckpointingOptions & { readonly files: LossFiles },
+  { size, checkpointing, files }: CheckpointingOptions & { readonly size: ShippedSize; readonly files: LossFiles },
 ): Promise<Networks> {
-  const layers = new Generator(presets.small32, { checkpointing });
-  const generator = await shippedNetwork(layers, 'generator-32', device, 'g_ema.');
-  const { data, shape } = (await shippedWeights('generator-32')).get('latent_avg')!;
+  const layers = new Generator(presets[`small${size}`], { checkpointing });
+  const generator = await shippedNetwork(layers, `generator-${size}`, device, 'g_ema.');
+  const { data, shape } = (await shippedWeights(`generator-${size}`)).get('latent_avg')!;
   const recognition = (mode: 'ir' | 'ir_se') => new RecognitionNetwork({ ...recognition24, mode, checkpointing });
   return {
     generator,
     average: device.keep(device.tensor(data, shape, 'f32', 'average latent')),
     perceptual: files.lpips
       ? await openLpips(device, files.lpips)
-      : await shippedNetwork(new LpipsLike(), 'perceptual-32', device),
+      : await shippedNetwork(new LpipsLike(), `perceptual-${size}`, device),
     identity: files.id
       ? await openRecognition(device, files.id, { checkpointing })
       : await shippedNetwork(recognition('ir_se'), 'recognition-24', device),
     identityMetric: await shippedNetwork(recognition('ir'), 'recognition-metric-24', device),
     parser: files.parsing
       ? await openParsing(device, files.parsing)
-      : await shippedNetwork(new ParsingUNet({ featureScale: 8, decoder: false }), 'parsing-32', device),
+      : await shippedNetwork(new ParsingUNet({ featureScale: 8, decoder: false }), `parsing-${size}`, device),
     trunk: await shippedWeights('recognition-24'),
   };
 }

@@ -2,9 +2,9 @@ import { UserError } from '../../io/errors.ts';
 import { RecognitionNetwork } from '../../models/arcface.ts';
 import type { CheckpointingOptions } from '../../models/checkpointing.ts';
 import { KINDS, type Kind } from '../../models/foreign/kinds.ts';
-import { lpipsNet, parsingOptions, recognitionOptions } from '../../models/foreign/networks.ts';
+import { lpipsLikeWidth, lpipsNet, parsingOptions, recognitionOptions } from '../../models/foreign/networks.ts';
 import { foreignState, readForeign } from '../../models/foreign/read.ts';
-import { Lpips } from '../../models/lpips.ts';
+import { Lpips, LpipsLike, type PerceptualDistance } from '../../models/lpips.ts';
 import { initialize, loadStateDict, type Module, type StateDict } from '../../models/module.ts';
 import { ParsingUNet } from '../../models/parsing.ts';
 import type { Device } from '../../runtime/device.ts';
@@ -14,14 +14,18 @@ const TRUNKS: readonly Kind[] = ['alexnet', 'vgg16', 'squeezenet'];
 
 /**
  * LPIPS from a file that holds all of it, or from two, separated by a comma: a trunk of torchvision and the linear
- * layers of its kind. Frozen, on the device.
+ * layers of its kind; or LPIPS-like(self) from a trunk of wgrad's own. Frozen, on the device.
  * @throws UserError for files of something else
  */
-export async function openLpips(device: Device, files: string): Promise<Lpips> {
+export async function openLpips(device: Device, files: string): Promise<PerceptualDistance> {
   const [first, second, ...more] = files.split(',').map(file => file.trim());
   if (more.length > 0) throw new UserError(`--lpips ${files}: give LPIPS, or a trunk and its linear layers`);
   const parts = await Promise.all([first, ...(second === undefined ? [] : [second])].map(readForeign));
   const kinds = parts.map(({ kind }) => kind);
+  if (`${kinds}` === 'lpips-like') {
+    const network = new LpipsLike({ width: lpipsLikeWidth(parts[0].tensors) });
+    return frozen(network, device, await foreignState(parts[0]), `--lpips ${files}`);
+  }
   const isWhole = kinds.length === 1 && kinds[0] === 'lpips';
   const isPair = kinds.length === 2 && kinds.includes('lpips-linear') && kinds.some(kind => TRUNKS.includes(kind));
   if (!isWhole && !isPair) {
