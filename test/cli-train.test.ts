@@ -213,7 +213,11 @@ describe('bad input is one line that says what, where and what to do; code 2; no
     ['a setting without value', ['train', 'perceptual', '--set', 'width'], /--set width: write --set key=value/],
     ['no such folder of images', ['train', 'stylegan2', '--data', 'nowhere'], /no folder nowhere: check the path/],
     ['no such config', ['train', 'perceptual', '--config', 'none.json'], /--config none\.json: .*no such file/],
-    ['a run that is not there', ['train', '--resume', 'nowhere'], /--resume nowhere: there is no run/],
+    [
+      'a run that is not there',
+      ['train', '--resume', 'nowhere'],
+      /--resume nowhere: there is no run and no file of weights/,
+    ],
     ['two folders', ['train', '--resume', 'a', '--out', 'b'], /--resume a goes on in that folder: leave out --out b/],
     [
       'two starts',

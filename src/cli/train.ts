@@ -139,6 +139,7 @@ const isPath = (text: string) => text.endsWith('.json') || /[/\\]/.test(text);
 
 async function readRun(folder: string): Promise<RunConfig> {
   const path = join(folder, 'config.json');
+  if (!existsSync(folder)) throw new UserError(`--resume ${folder}: there is no run and no file of weights`);
   if (!existsSync(path)) throw new UserError(`--resume ${folder}: there is no run (no config.json)`);
   return parseConfig(await readFile(path, 'utf8'), path);
 }
