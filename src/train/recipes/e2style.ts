@@ -25,12 +25,7 @@ import { loadNetworks, type Networks, SHIPPED_SIZES } from './e2styleNetworks.ts
 import { recognition24 } from './recognition.ts';
 
 /** The terms of the loss. A setting of the same name is the term's weight. */
-const TERMS = [
-  { name: 'l2', title: 'L2' },
-  { name: 'lpips', title: 'LPIPS' },
-  { name: 'id', title: 'multi-layer ID' },
-  { name: 'parsing', title: 'multi-layer parsing' },
-] as const;
+const TERMS = ['l2', 'lpips', 'id', 'parsing'] as const;
 
 /**
  * E2Style (Wei et al. 2022) with N stages trained together: each stage has its own loss on its own output and hands its
@@ -127,17 +122,14 @@ class E2StyleTraining implements Training {
     });
     this.modules = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], encoder]));
     this.optimizers = Object.fromEntries(this.encoder.encoders.map((encoder, i) => [names[i], new Ranger(encoder)]));
-    this.lossNames = names.flatMap(name => [name, ...TERMS.map(term => `${name}/${term.name}`)]);
+    this.lossNames = names.flatMap(name => [name, ...TERMS.map(term => `${name}/${term}`)]);
     this.imagesPerStep = batch;
     this.rate = new Schedule(device, () => lr);
     this.losses = { lpips: new LpipsLoss(perceptual), id: new IdLoss(identity), parsing: new ParsingLoss(parser) };
     const { lpips, id, parsing } = this.losses;
     this.parts = { data: source, generator, 'loss.lpips': lpips, 'loss.id': id, 'loss.parsing': parsing };
-    const terms = TERMS.map(({ name, title }) => ({
-      name,
-      title: name === 'lpips' ? perceptual.title : title,
-      weight: Number(options[name]),
-    }));
+    const titles = { l2: 'L2', lpips: perceptual.title, id: 'multi-layer ID', parsing: 'multi-layer parsing' };
+    const terms = TERMS.map(name => ({ name, title: titles[name], weight: Number(options[name]) }));
     this.stages = { ...stages, terms, active: stages.initial, dropLast: () => this.dropLast() };
   }
 
@@ -196,13 +188,13 @@ class E2StyleTraining implements Training {
       id: this.losses.id.compare(targets.id, output.pooled).loss,
       parsing: this.losses.parsing.compare(targets.parsing, output.pooled).loss,
     };
-    const weighted = TERMS.map(({ name }) => affine(terms[name], Number(this.options[name]), 0));
+    const weighted = TERMS.map(name => affine(terms[name], Number(this.options[name]), 0));
     const total = weighted.reduce((sum, term) => add(sum, term));
     const optimizer = this.optimizers[`stage${k}`];
     optimizer.collect(grad(total, optimizer.variables));
     checkFinite([total, ...optimizer.gradients], gate);
     const losses: Record<string, Tensor> = { [`stage${k}`]: total };
-    for (const { name } of TERMS) losses[`stage${k}/${name}`] = terms[name];
+    for (const name of TERMS) losses[`stage${k}/${name}`] = terms[name];
     // The running statistics move when all stages are known to be finite.
     return { output: mapOutput(output, stopGradient), losses, effects: pendingEffects() };
   }

@@ -22,7 +22,7 @@ export async function openLpips(device: Device, files: string): Promise<Perceptu
   if (more.length > 0) throw new UserError(`--lpips ${files}: give LPIPS, or a trunk and its linear layers`);
   const parts = await Promise.all([first, ...(second === undefined ? [] : [second])].map(readForeign));
   const kinds = parts.map(({ kind }) => kind);
-  if (`${kinds}` === 'lpips-like') {
+  if (kinds.length === 1 && kinds[0] === 'lpips-like') {
     const network = new LpipsLike({ width: lpipsLikeWidth(parts[0].tensors) });
     return frozen(network, device, await foreignState(parts[0]), `--lpips ${files}`);
   }
