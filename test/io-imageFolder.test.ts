@@ -189,7 +189,7 @@ describe('loadImages', () => {
     const script = `
       let threads = 0;
       process.on('worker', () => threads++);
-      const { loadImages } = await import(${JSON.stringify(pathToFileURL(path.resolve('dist/index.mjs')).href)});
+      const { loadImages } = await import(${JSON.stringify(pathToFileURL(path.join(import.meta.dirname, '..', 'dist', 'index.mjs')).href)});
       const images = await loadImages({ source: ${JSON.stringify(faces)}, size: 4 });
       const { indices } = await images.sampler({ batch: 20, seed: 1 }).next();
       console.log(JSON.stringify({ threads: threads > 0, images: indices.length }));`;

@@ -8,7 +8,7 @@ import { pageIsServed, readReadme, root, run } from '../readmeCommands.ts';
 const LEFT_OUT = ['dist', 'runs', '.git'];
 const HOURS = 3_600_000;
 /** Weights that the reader brings: test/readme.test.ts puts fixtures in their place. */
-const BROUGHT = /\bffhq(-256)?\.(pkl|pt)\b/;
+const BROUGHT = /\bffhq/;
 
 const readme = readReadme();
 const checkout = mkdtempSync(join(tmpdir(), 'wgrad-readme-'));
